@@ -1,0 +1,93 @@
+"""Embeddings from OpenRouter: right vectors or an error, concurrent, with roles, retries and cost.
+
+The names below are the public ones. They load what they need when first used, so importing this
+package loads neither requests, aiohttp nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from openrouter_embed.errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    EmbeddingError,
+    InsufficientCreditsError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+)
+from openrouter_embed.version import __version__
+
+if TYPE_CHECKING:
+    from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
+    from openrouter_embed.inputs import ImageInput
+    from openrouter_embed.models import ModelProfile, find_profile
+    from openrouter_embed.provider import ProviderPreferences
+    from openrouter_embed.result import EmbeddingResult, Progress, Usage
+    from openrouter_embed.settings import Limiter, Options
+
+__all__ = [
+    "APIError",
+    "AsyncEmbeddingClient",
+    "AuthenticationError",
+    "BadRequestError",
+    "BudgetExceededError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "EmbeddingClient",
+    "EmbeddingError",
+    "EmbeddingResult",
+    "ImageInput",
+    "InsufficientCreditsError",
+    "InvalidResponseError",
+    "Limiter",
+    "ModelProfile",
+    "NotFoundError",
+    "Options",
+    "PermissionDeniedError",
+    "Progress",
+    "ProviderPreferences",
+    "RateLimitError",
+    "ServerError",
+    "TransportError",
+    "Usage",
+    "__version__",
+    "find_profile",
+]
+
+_HOMES = {
+    "AsyncEmbeddingClient": "client",
+    "EmbeddingClient": "client",
+    "EmbeddingResult": "result",
+    "ImageInput": "inputs",
+    "Limiter": "settings",
+    "ModelProfile": "models",
+    "Options": "settings",
+    "Progress": "result",
+    "ProviderPreferences": "provider",
+    "Usage": "result",
+    "find_profile": "models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,180 @@
+"""Where rows land: one matrix, filled as answers arrive, and the result made of it.
+
+Rules of this file:
+- The matrix is allocated once, when the first answer tells its width.
+- A row counts as delivered only after its whole answer was believed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from openrouter_embed.core import codec
+from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.result import EmbeddingResult, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from openrouter_embed.core.plan import Plan
+
+    Matrix = NDArray[np.float32]
+
+
+class Collector:
+    """The vectors of one call, by unit, and what came with them."""
+
+    def __init__(self, plan: Plan, width: int | None) -> None:
+        self.plan = plan
+        self.width = width
+        self.delivered = 0
+        self.usage = Usage()
+        self.failures: dict[int, EmbeddingError] = {}
+        self._rows: Matrix | None = None
+        self._have = bytearray(len(plan.units))
+        self._flags: dict[str, list[int]] = {}
+        self._model = ""
+        self._providers: dict[str, None] = {}
+        self._ids: list[str] = []
+
+    def accept(self, units: Sequence[int], body: bytes) -> Usage:
+        """Believe an answer or not; return what it cost.
+
+        Raises:
+            InvalidResponseError: The answer cannot be trusted; nothing of it was kept.
+        """
+        target: Matrix | None = None
+
+        def allocate(width: int) -> Matrix:
+            nonlocal target
+            if self._rows is None:
+                self._rows = np.empty((len(self.plan.units), width), dtype=np.float32)
+            if isinstance(units, range):
+                return self._rows[units.start : units.stop]
+            target = np.empty((len(units), width), dtype=np.float32)
+            return target
+
+        try:
+            answer = codec.decode(body, len(units), self.width, allocate)
+        except EmbeddingError:
+            if self.width is None:
+                self._rows = None
+            raise
+        if target is not None and self._rows is not None:
+            self._rows[list(units)] = target
+        self.width = answer.width
+        self._note(units, answer)
+        return _usage(answer.usage, len(units))
+
+    def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
+        for unit in units:
+            self._have[unit] = 1
+        self.delivered += len(units)
+        self._flags.setdefault("zero", []).extend(units[at] for at in answer.zeros)
+        if answer.unindexed and len(units) > 1:
+            self._flags.setdefault("unindexed", []).extend(units)
+        self._model = self._model or answer.model
+        if answer.provider:
+            self._providers[answer.provider] = None
+        if answer.request_id:
+            self._ids.append(answer.request_id)
+
+    def fail(self, units: Sequence[int], error: EmbeddingError) -> None:
+        """Record that these units will not be delivered, and why."""
+        for unit in units:
+            self.failures[unit] = error
+
+    @property
+    def settled(self) -> int:
+        """Units delivered or failed."""
+        return self.delivered + len(self.failures)
+
+    def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
+        """Put rows into input order.
+
+        Args:
+            missing: What befell units that were neither delivered nor failed.
+            normalize: Whether to scale rows to unit length.
+        """
+        if missing is not None:
+            left = [unit for unit, have in enumerate(self._have) if not have]
+            self.fail([unit for unit in left if unit not in self.failures], _plain(missing))
+        rows = self._matrix()
+        if normalize:
+            _normalize(rows)
+        plan = self.plan
+        if plan.rows is not None:
+            # Position -1 stands for empty inputs: the extra last row holds their zeros.
+            rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+        elif plan.empty:
+            rows = np.zeros((plan.count, rows.shape[1]), np.float32)
+        return EmbeddingResult(
+            vectors=rows if plan.count else np.zeros((0, 0), np.float32),
+            failures=self._by_position(),
+            usage=self.usage,
+            model=self._model,
+            providers=tuple(self._providers),
+            request_ids=tuple(self._ids),
+            flags=self._flags_by_position(),
+        )
+
+    def _matrix(self) -> Matrix:
+        width = self.width or 0
+        if self._rows is None:
+            self._rows = np.empty((len(self.plan.units), width), dtype=np.float32)
+        lost = [unit for unit, have in enumerate(self._have) if not have]
+        if lost:
+            self._rows[lost] = np.nan
+        return self._rows
+
+    def _by_position(self) -> dict[int, EmbeddingError]:
+        if not self.failures:
+            return {}
+        positions = self.plan.positions()
+        pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
+        return dict(sorted(pairs, key=lambda pair: pair[0]))
+
+    def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
+        table: dict[str, tuple[int, ...]] = {}
+        positions = self.plan.positions() if any(self._flags.values()) else []
+        for name, units in self._flags.items():
+            if units:
+                table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
+        return table
+
+
+def _plain(error: EmbeddingError) -> EmbeddingError:
+    """Copy an error without the result it carries: results list errors, not the reverse."""
+    twin = copy.copy(error)
+    twin.result = None
+    return twin
+
+
+def _normalize(rows: Matrix) -> None:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    np.divide(rows, lengths, out=rows, where=lengths > 0)
+
+
+def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
+    """Read the usage object; what is missing or absurd counts as not reported."""
+    table = raw or {}
+    prompt = _number(table.get("prompt_tokens")) or 0
+    total = _number(table.get("total_tokens"))
+    return Usage(
+        prompt_tokens=int(prompt),
+        total_tokens=int(prompt if total is None else total),
+        cost=_number(table.get("cost")),
+        inputs=inputs,
+    )
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

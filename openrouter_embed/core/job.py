@@ -1,0 +1,491 @@
+"""One embed call as a state machine: `next(now)` says what to do, `feed(id, outcome, now)` what came.
+
+Rules of this file:
+- Nothing here sends, waits or measures time. A driver asks `next` in a loop, does what it says and
+  feeds back what happened; the synchronous and the asynchronous driver share every decision.
+- One driver owns a job; only the `Pacer` is shared, and it has its own lock.
+- Every step is final: an id that was aborted or fed is never heard of again.
+
+When a request fails for good nothing new is sent, those in flight may finish, and what arrived
+travels with the error. A refusal for content or size is no such failure: the request is split until
+the inputs to blame are found, and the others are delivered. Splitting stays cheap: until some part
+of the call has succeeded, at most 2·ceil(log2 n) extra requests are spent on it in all.
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import itertools
+import math
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.core.collect import Collector
+from openrouter_embed.core.pacing import Hold, Pacer, Signal, Ticket
+from openrouter_embed.core.plan import BodyMaker, Limits, Packer, Plan
+from openrouter_embed.core.redact import redact
+from openrouter_embed.core.verdict import (
+    ANSWERS,
+    MAX_WAIT,
+    Scope,
+    Verdict,
+    backoff,
+    judge,
+)
+from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
+from openrouter_embed.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    EmbeddingError,
+    InvalidResponseError,
+)
+from openrouter_embed.result import EmbeddingResult, Progress, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from openrouter_embed.inputs import Item
+
+PATH: Final = "/embeddings"
+ATTEMPT_HEADER: Final = "X-OpenRouter-Embed-Attempt"
+MAX_REPLY: Final = 64 * 1024 * 1024
+"""Bytes a reply may have while the width of its vectors is not known."""
+BYTES_PER_COMPONENT: Final = 32
+"""No way to write a float in JSON is longer, its comma included."""
+JITTER: Final = 0.1
+"""Share by which a wait the server asked for may be lengthened, so that clients spread out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this request and feed its outcome back."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Drop this request and its connection; its outcome is settled."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for an outcome or a wake-up, but no longer than `until` (monotonic seconds)."""
+
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do: ask for `result()`."""
+
+
+Step = Send | Abort | Wait | Done
+
+
+class FormatMemory:
+    """Which models turned out not to honour base64; one per client."""
+
+    def __init__(self) -> None:
+        self._floats: set[str] = set()
+
+    def prefers_floats(self, model: str) -> bool:
+        """Whether base64 has failed for this model."""
+        return model in self._floats
+
+    def blame(self, model: str) -> None:
+        """Remember that base64 failed for this model."""
+        self._floats.add(model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Under what terms a job runs.
+
+    Attributes:
+        model: The model id, for remembering its formats.
+        encoding_format: `auto`, `float` or `base64`.
+        base64: Whether the model is known to honour base64.
+        width: Components that were asked for; `None` for the model's own.
+        expected_width: Components the model is known to answer with, if it is known.
+        timeout: Seconds one attempt may take.
+        deadline: The moment (monotonic seconds) by which the call must end.
+        max_retries: Attempts beyond the first, per request.
+        on_error: `raise` or `return`.
+        normalize: Whether to scale rows to unit length.
+        spread: Whether inputs may be spread over several requests for the sake of speed.
+        timed_by_driver: An attempt's time begins with `started`, not with `Send`.
+        key_origin: Where the key came from, for messages.
+    """
+
+    model: str
+    encoding_format: str = "auto"
+    base64: bool = False
+    width: int | None = None
+    expected_width: int | None = None
+    timeout: float = 60.0
+    deadline: float | None = None
+    max_retries: int = 5
+    on_error: str = "raise"
+    normalize: bool = False
+    spread: bool = True
+    timed_by_driver: bool = False
+    key_origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Units that travel together, and what they have been through."""
+
+    units: Sequence[int]
+    attempts: int = 0
+    retries: int = 0
+    causes: tuple[str, ...] = ()
+    hunted: bool = False
+
+
+@dataclass(slots=True)
+class _Flight:
+    batch: _Batch
+    ticket: Ticket
+    encoding: str
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a job is given to reach the world: chance, a way to be woken, and listeners."""
+
+    chance: Callable[[], float]
+    wake: Callable[[], None]
+    closed: Callable[[], bool] = field(default=lambda: False)
+    on_usage: Callable[[Usage], None] = field(default=lambda _: None)
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class Job:
+    """One call; see the head of this file."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        bodies: BodyMaker,
+        limits: Limits,
+        terms: Terms,
+        pacer: Pacer,
+        formats: FormatMemory,
+        ports: Ports,
+    ) -> None:
+        self._plan = plan
+        self._bodies = bodies
+        self._terms = terms
+        self._pacer = pacer
+        self._formats = formats
+        self._ports = ports
+        self._packer = Packer(plan, limits)
+        self._rows = Collector(plan, terms.width)
+        self._ids = itertools.count()
+        self._again: list[tuple[float, int, _Batch]] = []
+        self._suspects: deque[tuple[_Batch, Verdict]] = deque()
+        self._flights: dict[int, _Flight] = {}
+        self._aborts: deque[int] = deque()
+        self._error: EmbeddingError | None = None
+        self._extra = 0
+        self._largest = 1
+
+    # ------------------------------------------------------------------ what to do next
+
+    def next(self, now: float) -> Step:
+        """Return the next thing to do at `now` (monotonic seconds)."""
+        if self._ports.closed() and self._unfinished:
+            self._end_all(ClientClosedError("The client was closed during the call."))
+        self._check_time(now)
+        if self._aborts:
+            return Abort(self._aborts.popleft())
+        self._follow_suspects()
+        hold: float | None = None
+        if self._error is None and self._sendable(now):
+            leave = self._pacer.enter(now, self._ports.wake)
+            if isinstance(leave, Ticket):
+                return Send(self._launch(now, leave))
+            hold = math.inf if leave.until is None else leave.until
+        elif not self._flights and (self._error is not None or not self._again):
+            self._pacer.forget(self._ports.wake)
+            return Done()
+        return self._wait(hold)
+
+    def _wait(self, hold: float | None) -> Wait:
+        moments = [self._terms.deadline, *(flight.expires for flight in self._flights.values())]
+        if hold is not None:
+            moments.append(hold)
+        elif self._error is None and self._again:
+            moments.append(self._again[0][0])
+        earliest = min((m for m in moments if m is not None), default=math.inf)
+        return Wait(None if earliest == math.inf else earliest)
+
+    def _sendable(self, now: float) -> bool:
+        ready = bool(self._again) and self._again[0][0] <= now
+        return ready or self._packer.remaining > 0
+
+    def _launch(self, now: float, ticket: Ticket) -> Request:
+        batch = self._pick(now)
+        batch = replace(batch, attempts=batch.attempts + 1)
+        units = [self._plan.units[unit] for unit in batch.units]
+        encoding = self._encoding()
+        request = Request(
+            id=next(self._ids),
+            method="POST",
+            path=PATH,
+            body=self._bodies.make(units, encoding),
+            headers=((ATTEMPT_HEADER, str(batch.attempts)),),
+            tokens=sum(self._plan.tokens[unit] for unit in batch.units),
+            max_reply=self._max_reply(len(units)),
+            timeout=self._terms.timeout,
+        )
+        expires = None if self._terms.timed_by_driver else now + self._terms.timeout
+        self._flights[request.id] = _Flight(batch, ticket, encoding, expires)
+        return request
+
+    def _pick(self, now: float) -> _Batch:
+        if self._again and self._again[0][0] <= now:
+            return heapq.heappop(self._again)[2]
+        spread = self._pacer.spread if self._terms.spread else 1
+        return _Batch(self._packer.take(spread))
+
+    def _encoding(self) -> str:
+        if self._terms.encoding_format != "auto":
+            return self._terms.encoding_format
+        good = self._terms.base64 and not self._formats.prefers_floats(self._terms.model)
+        return "base64" if good else "float"
+
+    def _max_reply(self, count: int) -> int:
+        width = self._rows.width or self._terms.expected_width
+        return MAX_REPLY if width is None else 65_536 + count * (1024 + BYTES_PER_COMPONENT * width)
+
+    def started(self, request_id: int, now: float) -> None:
+        """Let an attempt's time begin: a rate limiter has just let it through."""
+        flight = self._flights.get(request_id)
+        if flight is not None:
+            flight.expires = now + self._terms.timeout
+
+    # ------------------------------------------------------------------ time
+
+    def _check_time(self, now: float) -> None:
+        deadline = self._terms.deadline
+        if deadline is not None and now >= deadline and self._unfinished:
+            self._run_out()
+        for request_id, flight in list(self._flights.items()):
+            if flight.expires is not None and now >= flight.expires:
+                self._aborts.append(request_id)
+                message = f"No complete answer within {self._terms.timeout:g} seconds."
+                self.feed(request_id, Fault(FaultKind.TIMEOUT, message), now)
+
+    @property
+    def _unfinished(self) -> bool:
+        waiting = self._again or self._suspects or self._packer.remaining
+        return bool(self._flights or (self._error is None and waiting))
+
+    def _run_out(self) -> None:
+        attempts = max((f.batch.attempts for f in self._flights.values()), default=0)
+        message = (
+            f"The call did not end by its deadline: {self._rows.delivered} of "
+            f"{len(self._plan.units)} distinct inputs had arrived."
+        )
+        self._end_all(DeadlineExceededError(message, attempts=attempts))
+
+    def _end_all(self, error: EmbeddingError) -> None:
+        """Drop what is in flight and send nothing more."""
+        for request_id in list(self._flights):
+            self._aborts.append(request_id)
+            self._land(request_id, Signal.NEUTRAL)
+        self._error = self._error or error
+
+    # ------------------------------------------------------------------ what came back
+
+    def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
+        """Take in the outcome of a request; one that was aborted is ignored."""
+        if request_id not in self._flights:
+            return
+        flight = self._flights[request_id]
+        batch = flight.batch
+        doubt: InvalidResponseError | None = None
+        if isinstance(outcome, Reply) and outcome.status == 200:
+            try:
+                usage = self._rows.accept(batch.units, outcome.body)
+            except InvalidResponseError as error:
+                doubt = error
+            else:
+                self._accepted(request_id, usage)
+                return
+        self._land(request_id, Signal.NEUTRAL, release=False)
+        self._charge(Usage(requests=1))
+        verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
+        self._pacer.release(flight.ticket, verdict.rule.signal)
+        stale = isinstance(outcome, Fault) and outcome.stale
+        self._settle(flight, verdict, now, stale=stale)
+
+    def _accepted(self, request_id: int, usage: Usage) -> None:
+        flight = self._land(request_id, Signal.FINE)
+        self._pacer.succeeded(retried=flight.batch.retries > 0)
+        self._charge(usage + Usage(requests=1))
+        self._report()
+
+    def _land(self, request_id: int, signal: Signal, *, release: bool = True) -> _Flight:
+        flight = self._flights.pop(request_id)
+        if release:
+            self._pacer.release(flight.ticket, signal)
+        return flight
+
+    def _charge(self, usage: Usage) -> None:
+        self._rows.usage += usage
+        self._ports.on_usage(usage)
+
+    def _report(self) -> None:
+        if self._ports.on_progress is not None:
+            done = self._rows.settled + self._plan.count - len(self._plan.units)
+            self._ports.on_progress(
+                Progress(done=done, total=self._plan.count, usage=self._rows.usage)
+            )
+
+    def _settle(self, flight: _Flight, verdict: Verdict, now: float, *, stale: bool) -> None:
+        batch = flight.batch
+        if self._blames_format(flight, verdict):
+            self._formats.blame(self._terms.model)
+            self._requeue(batch, now)
+        elif stale and "stale" not in batch.causes and self._error is None:
+            self._requeue(replace(batch, causes=(*batch.causes, "stale")), now)
+        elif (ready := self._retry_at(batch, verdict, now)) is not None:
+            causes = (*batch.causes, verdict.cause)
+            self._requeue(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+        else:
+            self._finally(batch, verdict)
+
+    def _blames_format(self, flight: _Flight, verdict: Verdict) -> bool:
+        """Some hosts fail on base64 without saying so: floats are worth one more request."""
+        mine = self._terms.encoding_format == "auto" and flight.encoding == "base64"
+        if not mine or self._error is not None:
+            return False
+        name = verdict.cause.rpartition(":")[2]
+        return name in ("no_provider", "base64") or (
+            name == "parameter" and "encoding" in verdict.error.message.lower()
+        )
+
+    def _retry_at(self, batch: _Batch, verdict: Verdict, now: float) -> float | None:
+        """Return when to try again; `None` if the failure is final."""
+        spent = batch.retries >= self._terms.max_retries
+        often = batch.causes.count(verdict.cause) >= verdict.rule.retry.value
+        if self._error is not None or spent or often:
+            return None
+        chance = self._ports.chance()
+        if verdict.after is None:
+            wait = backoff(batch.retries, chance)
+        else:
+            wait = verdict.after * (1 + JITTER * chance)
+        ready = now + wait
+        deadline = self._terms.deadline
+        too_late = deadline is not None and ready >= deadline
+        if too_late or (verdict.after or 0) > MAX_WAIT or not self._pacer.take_retry():
+            return None
+        if verdict.rule.cool:
+            self._pacer.cool_down(ready)
+        return ready
+
+    def _requeue(self, batch: _Batch, ready: float) -> None:
+        heapq.heappush(self._again, (ready, next(self._ids), batch))
+
+    def _finally(self, batch: _Batch, verdict: Verdict) -> None:
+        if verdict.rule.scope is Scope.INPUT and len(batch.units) > 1 and self._error is None:
+            self._suspects.append((batch, verdict))
+            return
+        self._fail(batch, verdict)
+
+    def _fail(self, batch: _Batch, verdict: Verdict) -> None:
+        error = verdict.error
+        error.attempts = batch.attempts
+        redact(error, [self._plan.units[unit] for unit in batch.units])
+        self._rows.fail(batch.units, error)
+        scope = verdict.rule.scope
+        single = scope is Scope.INPUT and len(batch.units) == 1
+        if scope is Scope.CALL or not (single or self._terms.on_error == "return"):
+            self._error = self._error or copy.copy(error)
+        self._report()
+
+    # ------------------------------------------------------------------ hunting culprits
+
+    def _follow_suspects(self) -> None:
+        """Split refused batches, one after the other until something has succeeded."""
+        while self._suspects and self._error is None:
+            hunting = any(flight.batch.hunted for flight in self._flights.values())
+            waiting = any(entry[2].hunted for entry in self._again)
+            proven = self._rows.delivered > 0
+            if not proven and (hunting or waiting):
+                return
+            batch, verdict = self._suspects[0]
+            self._largest = max(self._largest, len(batch.units))
+            if not proven and self._extra + 2 > 2 * math.ceil(math.log2(self._largest)):
+                if not self._flights:
+                    self._suspects.popleft()
+                    self._fail(
+                        batch, replace(verdict, rule=replace(verdict.rule, scope=Scope.CALL))
+                    )
+                return
+            self._suspects.popleft()
+            self._split(batch, verdict)
+
+    def _split(self, batch: _Batch, verdict: Verdict) -> None:
+        half = len(batch.units) // 2
+        if verdict.size:
+            limits = self._packer.limits
+            self._packer.limits = replace(limits, inputs=min(limits.inputs, half))
+        self._extra += 2
+        for units in (batch.units[:half], batch.units[half:]):
+            self._requeue(_Batch(units, attempts=batch.attempts, hunted=True), -math.inf)
+
+    # ------------------------------------------------------------------ the end
+
+    def result(self) -> EmbeddingResult:
+        """Return the result once `next` said `Done`.
+
+        Raises:
+            EmbeddingError: The call failed; `.result` holds what had arrived.
+        """
+        rows = self._rows
+        error = self._error
+        if self._terms.on_error == "return":
+            return rows.result(error, normalize=self._terms.normalize)
+        if error is None and rows.failures:
+            error = self._name_culprits()
+        result = rows.result(self._error, normalize=self._terms.normalize)
+        if error is None:
+            return result
+        error.result = result
+        raise error
+
+    def _name_culprits(self) -> EmbeddingError:
+        """Return one error for all refused inputs, which names them by index."""
+        positions = self._plan.positions()
+        bad = sorted(at for unit in self._rows.failures for at in positions[unit])
+        first = self._rows.failures[min(self._rows.failures)]
+        if self._plan.count == 1:
+            return first
+        shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+        error = copy.copy(first)
+        error.message = (
+            f"{len(bad)} of {self._plan.count} inputs were refused (index {shown}): {first}"
+        )
+        error.args = (error.message,)
+        return error
+
+    def close(self) -> Sequence[int]:
+        """Give every permit back and return the requests to drop; for cancellation and Ctrl-C."""
+        ids = list(self._flights)
+        for request_id in ids:
+            self._land(request_id, Signal.NEUTRAL)
+        self._pacer.forget(self._ports.wake)
+        return ids
+
+

@@ -1,0 +1,231 @@
+"""Inputs into requests: the role applied, duplicates dropped, packed; and rows back into order.
+
+Rules of this file:
+- An input is known by its position; a unit is a distinct input, sent once however often it occurs.
+- A request holds units of one kind and stays within the count, token and byte limits.
+- Requests are packed when they are sent, not before: how many inputs fit the concurrency that is
+  open is known only then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from openrouter_embed.core.codec import encode
+from openrouter_embed.core.tokens import estimate_tokens
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.inputs import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openrouter_embed.models import Role
+    from openrouter_embed.settings import Settings
+
+MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of inputs per request; one larger input still goes alone."""
+SMALLEST_SPREAD: Final = 16
+"""Inputs below which a request is not made smaller for the sake of concurrency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The distinct inputs of a call, and where each came from.
+
+    Attributes:
+        count: Inputs of the call.
+        units: The distinct inputs to send, role applied, in order of first appearance.
+        tokens: Estimated tokens of each unit.
+        rows: Input position → unit; `None` where every input is its own unit.
+        empty: Positions of empty inputs that get zeros without being sent.
+    """
+
+    count: int
+    units: list[str | Item] = field(repr=False)
+    tokens: list[int] = field(repr=False)
+    rows: list[int] | None = field(default=None, repr=False)
+    empty: tuple[int, ...] = ()
+
+    def positions(self) -> list[list[int]]:
+        """Return, for every unit, the input positions that it stands for."""
+        if self.rows is None:
+            return [[at] for at in range(self.count)]
+        table: list[list[int]] = [[] for _ in self.units]
+        for position, unit in enumerate(self.rows):
+            if unit >= 0:
+                table[unit].append(position)
+        return table
+
+
+def make_plan(items: Sequence[str | Item], prefix: str, *, zeros_for_empty: bool) -> Plan:
+    """Apply the prefix, set empty inputs aside and drop duplicates.
+
+    Raises:
+        ConfigurationError: An input is empty, or a prefix is to go before token ids.
+    """
+    empty = tuple(at for at, item in enumerate(items) if _is_empty(item))
+    if empty and not zeros_for_empty:
+        shown = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+        raise ConfigurationError(
+            f"{len(empty)} of {len(items)} inputs are empty (index {shown}): remove them, or pass "
+            "`empty='zeros'` to give them zero vectors."
+        )
+    units = list(dict.fromkeys(items)) if not empty else _distinct(items)
+    rows = None
+    if len(units) < len(items):
+        number = {unit: at for at, unit in enumerate(units)}
+        rows = [number.get(item, -1) for item in items]
+    sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
+    return Plan(len(items), sent, [unit_tokens(unit) for unit in sent], rows, empty)
+
+
+def _distinct(items: Sequence[str | Item]) -> list[str | Item]:
+    return list(dict.fromkeys(item for item in items if not _is_empty(item)))
+
+
+def _is_empty(item: str | Item) -> bool:
+    return not item if isinstance(item, str) else not item.value
+
+
+def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
+    if isinstance(unit, str):
+        return prefix + unit
+    if unit.kind == "tokens":
+        raise ConfigurationError(
+            "This model wants a text prefix for the role, which cannot be put before token ids: "
+            "pass texts, or `query_prefix=None, document_prefix=None`."
+        )
+    content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(unit.value)
+    for part in content["content"]:
+        if part.get("type") == "text":
+            part["text"] = prefix + str(part.get("text", ""))
+            break
+    return Item("content", encode(content))
+
+
+def unit_tokens(unit: str | Item) -> int:
+    """Estimate the tokens of one unit; media count a flat sum."""
+    if isinstance(unit, str):
+        return estimate_tokens(unit)
+    if unit.kind == "tokens":
+        return len(unit.value)
+    content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(unit.value)
+    texts = [str(part["text"]) for part in content["content"] if "text" in part]
+    media = len(content["content"]) - len(texts)
+    return sum(map(estimate_tokens, texts)) + MEDIA_TOKENS * media
+
+
+MEDIA_TOKENS: Final = 270
+"""Tokens of one image: 258 (Gemini) and 266 (NVIDIA) were seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one request may hold."""
+
+    inputs: int
+    tokens: int
+    size: int = MAX_REQUEST_BYTES
+
+
+class Packer:
+    """Hands out the units of a plan, one request at a time."""
+
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self.limits = limits
+        self._plan = plan
+        self._left: deque[Sequence[int]] = deque(_by_kind(plan.units))
+        self._at = 0
+        self.remaining = len(plan.units)
+
+    def take(self, spread: int) -> Sequence[int]:
+        """Return the units of the next request; `spread` is how many requests are wanted."""
+        run = self._left[0]
+        even = math.ceil(self.remaining / max(1, spread))
+        most = min(self.limits.inputs, max(SMALLEST_SPREAD, even), len(run) - self._at)
+        size = self._fit(run, most)
+        batch = run[self._at : self._at + size]
+        self._at += size
+        self.remaining -= size
+        if self._at == len(run):
+            self._left.popleft()
+            self._at = 0
+        return batch
+
+    def _fit(self, run: Sequence[int], most: int) -> int:
+        tokens = size = 0
+        for count in range(most):
+            unit = run[self._at + count]
+            tokens += self._plan.tokens[unit]
+            size += _size(self._plan.units[unit])
+            if count and (tokens > self.limits.tokens or size > self.limits.size):
+                return count
+        return most
+
+
+def _by_kind(units: Sequence[str | Item]) -> list[Sequence[int]]:
+    """Requests are homogeneous: strings, token arrays and content objects go apart."""
+    if all(isinstance(unit, str) for unit in units):
+        return [range(len(units))] if units else []
+    runs: dict[str, list[int]] = {}
+    for at, unit in enumerate(units):
+        runs.setdefault("text" if isinstance(unit, str) else unit.kind, []).append(at)
+    return list(runs.values())
+
+
+def _size(unit: str | Item) -> int:
+    if isinstance(unit, str):
+        return len(unit) if unit.isascii() else 3 * len(unit)
+    return len(unit.value) * (8 if unit.kind == "tokens" else 1)
+
+
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of floats an answer should stay below; what is larger hurts when it is lost."""
+_FLOAT_TEXT: Final = 22
+
+
+def make_limits(settings: Settings) -> Limits:
+    """Return what the user set, else what the model's profile knows."""
+    profile = settings.profile
+    width = settings.dimensions or profile.dimensions or 4096
+    answerable = max(1, MAX_ANSWER_BYTES // (_FLOAT_TEXT * width))
+    return Limits(
+        settings.max_batch_inputs or min(profile.max_batch_inputs, answerable),
+        settings.max_batch_tokens or profile.max_batch_tokens,
+    )
+
+
+class BodyMaker:
+    """Writes request bodies: keys in one order, nothing as null, equal requests as equal bytes."""
+
+    def __init__(self, settings: Settings, role: Role | None, input_type: str | None) -> None:
+        send_type, self.prefix = settings.role_text(role, input_type)
+        self._model = settings.model
+        fields: dict[str, Any] = {
+            "dimensions": settings.dimensions,
+            "user": settings.user,
+            "provider": settings.provider.to_wire() or None,
+            "input_type": send_type,
+            **settings.extra_body,
+        }
+        self._rest = {name: value for name, value in fields.items() if value is not None}
+
+    def make(self, units: Sequence[str | Item], encoding_format: str) -> bytes:
+        """Return the body of a request for these units."""
+        return encode(
+            {
+                "model": self._model,
+                "input": [unit if isinstance(unit, str) else _plain(unit) for unit in units],
+                "encoding_format": encoding_format,
+                **self._rest,
+            }
+        )
+
+
+def _plain(unit: Item) -> Any:
+    return msgspec.Raw(unit.value) if isinstance(unit.value, bytes) else unit.value

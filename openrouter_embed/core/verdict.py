@@ -1,0 +1,423 @@
+"""What to do about an outcome: one table, which the documentation prints too.
+
+Rules of this file:
+- The status is an integer and is judged before the body; a body that cannot be read changes nothing.
+- HTTP 200 with an `error` in it is that error.
+- A fault is judged here and nowhere else: no shell, library or framework retries on its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any, Final, cast
+
+import msgspec
+
+from openrouter_embed.core.codec import trim
+from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.wire import Fault, FaultKind, Reply
+from openrouter_embed.errors import (
+    APIError,
+    ConfigurationError,
+    EmbeddingError,
+    InvalidResponseError,
+    TransportError,
+    api_error_class,
+    printable,
+)
+
+
+class Retry(Enum):
+    """How often a cause may be tried again, within `max_retries` and the retry budget."""
+
+    NEVER = 0
+    ONCE = 1
+    FEW = 3
+    ALWAYS = 1_000_000
+
+
+class Scope(Enum):
+    """What a final failure means for the rest of the call."""
+
+    CALL = "call"
+    """Nothing else can succeed either, or it would be paid in vain: the call ends."""
+    BATCH = "batch"
+    """Only this request failed."""
+    INPUT = "input"
+    """One of its inputs is to blame: the request is split to find out which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        when: The outcome in words, for the documentation.
+        retry: How often it may be tried again.
+        signal: What it says about load.
+        scope: What it means for the rest of the call once it is final.
+        cool: Whether every request of the client waits, not only this one.
+    """
+
+    when: str
+    retry: Retry
+    signal: Signal = Signal.NEUTRAL
+    scope: Scope = Scope.BATCH
+    cool: bool = False
+
+
+_FINAL: Final = Rule("any other status", Retry.NEVER, scope=Scope.CALL)
+_REFUSED: Final = Rule("a refusal for content or size", Retry.NEVER, scope=Scope.INPUT)
+_FAILING: Final = Rule("a failing server or host", Retry.ALWAYS, Signal.TROUBLED)
+_THROTTLED: Final = Rule("too many requests", Retry.ALWAYS, Signal.THROTTLED, cool=True)
+
+STATUS_RULES: Final[dict[int, Rule]] = {
+    **{status: _REFUSED for status in (400, 413, 422)},
+    401: Rule("the key is refused", Retry.NEVER, scope=Scope.CALL),
+    402: Rule("no credit left", Retry.NEVER, scope=Scope.CALL),
+    403: Rule("not permitted", Retry.NEVER, scope=Scope.CALL),
+    404: Rule("no such model or no host for it", Retry.NEVER, scope=Scope.CALL),
+    **{status: _FAILING for status in (408, 425, 500, 502, 503, 504, *range(520, 528))},
+    **{status: _THROTTLED for status in (429, 529)},
+    **{
+        status: Rule("the server cannot do this", Retry.NEVER, scope=Scope.CALL)
+        for status in (501, 505, 511)
+    },
+}
+
+SPECIAL_RULES: Final[dict[str, Rule]] = {
+    "budget_in_flight": Rule(
+        "402 for credit that requests in flight have reserved", Retry.ALWAYS, Signal.THROTTLED,
+        cool=True,
+    ),
+    "no_provider": Rule(
+        "404 or 200 with “No successful provider responses”", Retry.FEW, Signal.TROUBLED
+    ),
+    "moderated": Rule("403 for the content of an input", Retry.NEVER, scope=Scope.INPUT),
+    "asked_to_wait": Rule(
+        "503 with Retry-After", Retry.ALWAYS, Signal.THROTTLED, cool=True
+    ),
+    "parameter": Rule(
+        "a refusal that names the model, a parameter or a policy", Retry.NEVER, scope=Scope.CALL
+    ),
+    "told_not_to": Rule("`x-should-retry: false`", Retry.NEVER),
+    "told_to": Rule("`x-should-retry: true` on 409 or 5xx", Retry.ALWAYS, Signal.TROUBLED),
+}  # fmt: skip
+
+FAULT_RULES: Final[dict[FaultKind, Rule]] = {
+    FaultKind.DNS: Rule("the host name does not resolve", Retry.ONCE, scope=Scope.CALL),
+    FaultKind.CONNECT: Rule("no connection", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.TLS: Rule("TLS or its certificate failed", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.RESET: Rule("connection lost before the answer", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.TIMEOUT: Rule("no complete answer in time", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.TRUNCATED: Rule("connection lost within the answer", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.DECODE: Rule("the body is not what its encoding says", Retry.ALWAYS),
+    FaultKind.TOO_LARGE: Rule("the body grows past its limit", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.PROTOCOL: Rule("the answer is not HTTP", Retry.ALWAYS),
+    FaultKind.PROXY: Rule("the proxy refuses", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.FRAMING: Rule("the answer contradicts itself", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.REDIRECT: Rule("a redirect; none is followed", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.LOCAL: Rule("the request could not be made here", Retry.NEVER, scope=Scope.CALL),
+}
+
+ANSWER_RULES: Final[dict[str, Rule]] = {
+    "empty": Rule("200 with an empty body", Retry.ONCE),
+    "json": Rule("200 with a body that is not whole JSON", Retry.ONCE),
+    "*": Rule("200 with vectors that cannot be trusted", Retry.NEVER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement on one outcome.
+
+    Attributes:
+        rule: The row that applies.
+        cause: Short name of the cause, the same for the same trouble.
+        error: What to raise if it is final.
+        after: Seconds the server asked to wait; `None` if it did not say.
+        size: The request was too large as a whole: smaller ones may pass, whatever they hold.
+    """
+
+    rule: Rule
+    cause: str
+    error: EmbeddingError
+    after: float | None = None
+    size: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as the API's body tells it."""
+
+    status: int | None = None
+    message: str = ""
+    code: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def judge(
+    outcome: Reply | Fault, *, doubt: InvalidResponseError | None, key_origin: str
+) -> Verdict:
+    """Judge an outcome that is not a believed answer.
+
+    Args:
+        outcome: What the shell brought.
+        doubt: Why a 200 was not believed, if it was one.
+        key_origin: Where the key came from, for the message of a 401.
+    """
+    if isinstance(outcome, Fault):
+        return _judge_fault(outcome)
+    if 300 <= outcome.status < 400:
+        message = f"The server answered {outcome.status}, a redirect; none is followed."
+        return _judge_fault(Fault(FaultKind.REDIRECT, f"{message} Check `base_url`."))
+    problem = read_problem(outcome.body)
+    if outcome.status in ANSWERS:
+        if problem is not None:
+            return _judge_status(problem.status or 500, outcome, problem, key_origin)
+        if doubt is None:
+            doubt = InvalidResponseError("The server sent no content.", reason="empty")
+        rule = ANSWER_RULES.get(doubt.reason, ANSWER_RULES["*"])
+        return Verdict(rule, f"answer:{doubt.reason}", doubt)
+    return _judge_status(outcome.status, outcome, problem or Problem(), key_origin)
+
+
+PUBLIC_KINDS: Final = {FaultKind.FRAMING: "protocol", FaultKind.PROXY: "connect"}
+"""Kinds that differ only in whether a retry can help go by one name outside."""
+ANSWERS: Final = frozenset({200, 204, 205})
+"""Statuses whose body is an answer; every other one is an error, whatever the body says."""
+
+
+def _judge_fault(fault: Fault) -> Verdict:
+    rule = FAULT_RULES[fault.kind]
+    if fault.kind is FaultKind.LOCAL:
+        return Verdict(rule, "local", ConfigurationError(fault.message))
+    kind = PUBLIC_KINDS.get(fault.kind, fault.kind.value)
+    return Verdict(rule, f"fault:{kind}", TransportError(fault.message, kind=kind))
+
+
+def _judge_status(status: int, reply: Reply, problem: Problem, key_origin: str) -> Verdict:
+    after = retry_after(reply.headers, problem.metadata, reply.wall)
+    name, rule, size = _classify(status, reply, problem, after)
+    error = _api_error(status, reply.status, problem, after, key_origin)
+    return Verdict(rule, f"status:{status}:{name}", error, after, size)
+
+
+def _classify(
+    status: int, reply: Reply, problem: Problem, after: float | None
+) -> tuple[str, Rule, bool]:
+    plain = STATUS_RULES.get(status, _FINAL)
+    told = reply.headers.get("x-should-retry", "").strip().lower()
+    if told == "false" and plain.retry is not Retry.NEVER:
+        return "told_not_to", SPECIAL_RULES["told_not_to"], False
+    if told == "true" and (status == 409 or status >= 500) and plain.retry is Retry.NEVER:
+        return "told_to", SPECIAL_RULES["told_to"], False
+    for name, applies in _SPECIAL_CASES:
+        if applies(status, problem, after):
+            return name, SPECIAL_RULES[name], False
+    if plain.scope is Scope.INPUT:
+        return _refusal(status, problem)
+    return "", plain, False
+
+
+_SPECIAL_CASES: Final = (
+    ("budget_in_flight", lambda s, p, _: s == 402 and _source(p) == "openrouter_in_flight_budget"),
+    ("no_provider", lambda s, p, _: s == 404 and "no successful provider" in p.message.lower()),
+    (
+        "moderated",
+        lambda s, p, _: s == 403 and bool({"reasons", "flagged_input"} & set(p.metadata)),
+    ),
+    ("asked_to_wait", lambda s, _, after: s == 503 and after is not None),
+)
+
+
+def _source(problem: Problem) -> object:
+    return problem.metadata.get("limit_source")
+
+
+_SIZE_TYPES: Final = frozenset({"token_limit_exceeded", "payload_too_large"})
+_INPUT_TYPES: Final = frozenset(
+    {
+        "context_length_exceeded", "max_tokens_exceeded", "string_too_long", "invalid_prompt",
+        "content_policy_violation", "refusal", "invalid_image", "image_too_large",
+        "image_too_small", "unsupported_image_format", "image_download_failed", "image_not_found",
+    }
+)  # fmt: skip
+_COUNT_WORDS: Final = re.compile(
+    r"too many inputs|inputs? in (?:one )?(?:request|batch)|at most \d+ (?:items|requests|inputs)"
+    r"|split into more batches|max(?:imum)? (?:batch|allowed tokens)|tokens per request"
+    r"|batch size|total (?:number of )?tokens",
+    re.IGNORECASE,
+)
+_PARAMETER_WORDS: Final = re.compile(
+    r"\bmodels?\b.*(?:not|n't|does|exist|support|valid|unknown|found)|not a valid model"
+    r"|\b(?:dimensions?|encoding_format|encoding format|input_type|input type|provider|user"
+    r"|base64|parameter|argument|unrecognized|data policy|polic(?:y|ies)|schema)\b",
+    re.IGNORECASE,
+)
+_LENGTH_WORDS: Final = re.compile(
+    r"context length|too long|maximum (?:context|length)|token limit|exceed|at least 1 token",
+    re.IGNORECASE,
+)
+
+
+def _refusal(status: int, problem: Problem) -> tuple[str, Rule, bool]:
+    """Tell a refusal of inputs from one of the request: only the former is worth splitting."""
+    kind = str(problem.metadata.get("error_type", problem.code or ""))
+    if status == 413 or kind in _SIZE_TYPES or _COUNT_WORDS.search(problem.message):
+        return "size", _REFUSED, True
+    if kind in _INPUT_TYPES or _LENGTH_WORDS.search(problem.message):
+        return "input", _REFUSED, False
+    if _PARAMETER_WORDS.search(problem.message):
+        return "parameter", SPECIAL_RULES["parameter"], False
+    return "input", _REFUSED, False
+
+
+def _api_error(
+    status: int, http_status: int, problem: Problem, after: float | None, key_origin: str
+) -> APIError:
+    provider = problem.metadata.get("provider_name")
+    said = hide_keys(printable(problem.message)) or "The API gave no reason."
+    where = f" from {printable(provider, 60)}" if isinstance(provider, str) else ""
+    wire = "" if status == http_status else f" in an HTTP {http_status}"
+    text = f"{said} ({status}{where}{wire})"
+    if status == 401:
+        text += f" The key came from {key_origin}."
+    kind = problem.metadata.get("error_type", problem.code)
+    return api_error_class(status)(
+        text,
+        status=status,
+        http_status=http_status,
+        code=printable(kind, 80) if isinstance(kind, str) else None,
+        provider=printable(provider, 80) if isinstance(provider, str) else None,
+        detail=problem.metadata,
+        retry_after=after,
+    )
+
+
+_KEY: Final = re.compile(r"\b(sk|pk|key)-[\w-]{6,}")
+
+
+def hide_keys(text: str) -> str:
+    """Mask whatever looks like an API key; a server may echo the one it refuses."""
+    return _KEY.sub(r"\1-***", text)
+
+
+MAX_ERROR_BYTES: Final = 2 * 1024 * 1024
+
+
+def read_problem(body: bytes) -> Problem | None:
+    """Read the error out of a body; `None` if it holds none that can be read. Never raises."""
+    try:
+        tree = msgspec.json.decode(trim(body[:MAX_ERROR_BYTES]))
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+    if not isinstance(tree, dict):
+        return None
+    table = cast("dict[str, Any]", tree)
+    error = table.get("error")
+    if isinstance(error, str):
+        return Problem(message=error)
+    if not isinstance(error, dict):
+        return Problem(message=str(table["message"])) if "message" in table else None
+    return _problem(cast("dict[str, Any]", error))
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    code = error.get("code")
+    whole = isinstance(code, int) and not isinstance(code, bool) and 100 <= code <= 999
+    metadata = error.get("metadata")
+    data = dict(cast("dict[str, Any]", metadata)) if isinstance(metadata, dict) else {}
+    availability = error.get("availability")
+    if isinstance(availability, dict):
+        data.setdefault("retry_after_seconds", availability.get("retry_after"))
+    message = error.get("message")
+    return Problem(
+        status=code if whole else None,
+        message=message if isinstance(message, str) else printable(message),
+        code=code if isinstance(code, str) else None,
+        metadata=data,
+    )
+
+
+_SECONDS: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)
+
+
+def retry_after(
+    headers: Mapping[str, str], metadata: Mapping[str, Any], wall: float
+) -> float | None:
+    """Return the seconds a server asks to wait, from the first place that says so sensibly.
+
+    In order: `retry-after-ms`, `Retry-After` in seconds or as a date (by difference with the
+    server's own `Date`), `metadata.retry_after_seconds`, `metadata.headers`.
+    """
+    inner = metadata.get("headers")
+    nested = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
+    lowered = {str(name).lower(): str(value) for name, value in nested.items()}
+    found = (
+        _scaled(headers.get("retry-after-ms"), 0.001),
+        _scaled(headers.get("retry-after"), 1.0),
+        _until(headers.get("retry-after"), headers.get("date"), wall),
+        _scaled(metadata.get("retry_after_seconds"), 1.0),
+        _scaled(lowered.get("retry-after"), 1.0),
+    )
+    return next((seconds for seconds in found if seconds is not None), None)
+
+
+def _scaled(value: object, factor: float) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    text = str(value).strip()
+    return float(text) * factor if _SECONDS.fullmatch(text) else None
+
+
+def _until(value: str | None, date: str | None, wall: float) -> float | None:
+    then = _timestamp(value)
+    if then is None:
+        return None
+    now = _timestamp(date)
+    wait = then - (wall if now is None else now)
+    return wait if wait > 0 else None
+
+
+def _timestamp(value: str | None) -> float | None:
+    if value is None or len(value) > 64 or "," not in value:
+        return None
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+BACKOFF_BASE: Final = 0.5
+BACKOFF_CAP: Final = 20.0
+MAX_WAIT: Final = 120.0
+"""Seconds above which a Retry-After is not waited for but reported."""
+
+
+def backoff(retries: int, chance: float) -> float:
+    """Return the seconds before retry number `retries` (from 0): full jitter, up to 20 seconds.
+
+    Args:
+        retries: Retries already made.
+        chance: A random number in [0, 1).
+    """
+    return chance * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(retries, 16))
+
+
+def rule_rows() -> Sequence[tuple[str, Rule]]:
+    """Return the whole table for the documentation: outcome, rule."""
+    statuses: dict[Rule, list[int]] = {}
+    for status, rule in STATUS_RULES.items():
+        statuses.setdefault(rule, []).append(status)
+    return [
+        *((", ".join(map(str, sorted(codes))), rule) for rule, codes in statuses.items()),
+        ("other statuses", _FINAL),
+        *((name, rule) for name, rule in SPECIAL_RULES.items()),
+        *((kind.value, rule) for kind, rule in FAULT_RULES.items()),
+        *((f"200, {reason}", rule) for reason, rule in ANSWER_RULES.items()),
+    ]

@@ -1,0 +1,123 @@
+"""The whole language between the core and the shells.
+
+Rules of this file:
+- Plain data, nothing else: a shell turns a `Request` into a `Reply` or a `Fault` and never raises.
+- Nothing here shows a body or a header in its repr: they hold texts and keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class FaultKind(str, Enum):
+    """What kept an HTTP answer from arriving."""
+
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    TRUNCATED = "truncated"
+    DECODE = "decode"
+    TOO_LARGE = "too_large"
+    PROTOCOL = "protocol"
+    REDIRECT = "redirect"
+    PROXY = "proxy"
+    """The proxy refuses to connect us: it may want credentials."""
+    FRAMING = "framing"
+    """A protocol fault that a retry cannot mend: contradictory message framing, an alien proxy."""
+    LOCAL = "local"
+    """The request could not be built here: a key callback or a limiter failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, ready to go but for the key and the origin.
+
+    Attributes:
+        id: Unique within one job.
+        method: `POST` or `GET`.
+        path: Path below the base URL, such as `/embeddings`.
+        body: The JSON bytes; empty for `GET`.
+        headers: Headers of this request alone, such as its attempt number.
+        tokens: Estimated tokens, for a rate limiter.
+        max_reply: Bytes of decoded body above which the reply is refused.
+        timeout: Seconds the attempt may take. The job keeps this time; a shell only makes sure that
+            no socket outlives it by much.
+    """
+
+    id: int
+    method: str
+    path: str
+    body: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    tokens: int = 0
+    max_reply: int = 64 * 1024 * 1024
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One complete HTTP answer.
+
+    Attributes:
+        status: The status as an integer, whatever it is.
+        headers: Header names in lower case; of repeated ones the first.
+        body: The body, decompressed.
+        wall: Seconds since the epoch when it arrived, for servers that send no `Date`.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """No complete HTTP answer.
+
+    Attributes:
+        kind: What happened.
+        message: One safe sentence: host names at most, never texts, keys or foreign messages.
+        stale: The connection had served before and died before a byte of the answer came: the
+            server closed it while idle, so it cannot have acted on the request.
+    """
+
+    kind: FaultKind
+    message: str
+    stale: bool = False
+
+
+Outcome = Reply | Fault
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds a connection may take; a host that does not answer a SYN by then will not."""
+SOCKET_SLACK: Final = 5.0
+"""Seconds a socket's own timeout lies beyond the attempt's, so that the job's clock decides."""
+
+_SENTENCES: Final[dict[FaultKind, str]] = {
+    FaultKind.DNS: "The host name {host} does not resolve: check `base_url` and the network.",
+    FaultKind.CONNECT: "No connection to {host}.",
+    FaultKind.TLS: "No trusted TLS connection to {host}: check the certificate, `ca_bundle` and "
+    "the clock.",
+    FaultKind.RESET: "The connection to {host} was lost before the answer.",
+    FaultKind.TIMEOUT: "No complete answer from {host} in time.",
+    FaultKind.TRUNCATED: "The connection to {host} was lost within the answer.",
+    FaultKind.DECODE: "The body from {host} is not what its Content-Encoding says.",
+    FaultKind.TOO_LARGE: "The answer from {host} is larger than {limit} bytes; it was not read on.",
+    FaultKind.PROTOCOL: "What {host} answered is not HTTP.",
+    FaultKind.FRAMING: "The answer from {host} contradicts itself about its length.",
+    FaultKind.PROXY: "The proxy refused to connect to {host}: it may want credentials.",
+}
+
+
+def fault(kind: FaultKind, host: str, *, limit: int = 0, stale: bool = False) -> Fault:
+    """Make a fault with the sentence that both shells use for its kind."""
+    return Fault(kind, _SENTENCES[kind].format(host=host, limit=limit), stale)

@@ -1,0 +1,270 @@
+"""What a caller may embed, checked and brought into the form that goes on the wire.
+
+Rules of this file:
+- Nothing is fetched or resolved. A file is read only by the constructor that names it.
+- Every refusal names the input by its index and says what to do; it never quotes the input.
+- A list stands for several inputs; a list within that list is one joint input (or one token array).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+from openrouter_embed.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_MEDIA_BYTES: Final = 20 * 1024 * 1024
+"""Bytes one image or other medium may have. OpenRouter states no limit; its hosts' are near this."""
+
+_SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"BM", "image/bmp"),
+)
+
+Kind = Literal["text", "tokens", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """One image, from an explicit source; use a constructor, not the class itself.
+
+    Attributes:
+        url: An https URL, or a data URL that holds the image.
+    """
+
+    url: str = field(repr=False)
+
+    @classmethod
+    def from_url(cls, url: str) -> ImageInput:
+        """Name an image by its https URL, or carry it in a data URL. It is not fetched here.
+
+        Raises:
+            ConfigurationError: The URL is neither https nor an image's data URL, or too large.
+        """
+        head = url[:64].lower()
+        if head.startswith("data:"):
+            if not head.startswith("data:image/") or ";base64," not in head:
+                raise ConfigurationError(
+                    "The data URL holds no base64 image: it must begin `data:image/…;base64,`."
+                )
+            _check_size(len(url) * 3 // 4)
+        elif not head.startswith("https://"):
+            raise ConfigurationError(
+                "An image URL must begin with `https://` or `data:image/`; for a file use "
+                "`ImageInput.from_path`."
+            )
+        return cls(url)
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> ImageInput:
+        """Read an image file.
+
+        Raises:
+            ConfigurationError: There is no such file, or it is no image, or too large.
+        """
+        file = pathlib.Path(path)
+        try:
+            _check_size(file.stat().st_size)
+            data = file.read_bytes()
+        except OSError as error:
+            reason = error.strerror or "unreadable"
+        else:
+            return cls.from_bytes(data)
+        raise ConfigurationError(f"The image file cannot be read: {reason}.")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, media_type: str | None = None) -> ImageInput:
+        """Carry an image's bytes; the media type is read off them unless given.
+
+        Raises:
+            ConfigurationError: The bytes are no known image format, or too many.
+        """
+        _check_size(len(data))
+        found = media_type or next((t for mark, t in _SIGNATURES if data.startswith(mark)), None)
+        if found is None:
+            raise ConfigurationError(
+                "These bytes are no PNG, JPEG, GIF, WebP or BMP image; pass `media_type=` for "
+                "another format."
+            )
+        return cls(f"data:{found};base64,{base64.b64encode(data).decode('ascii')}")
+
+    @classmethod
+    def from_pil(cls, image: Image) -> ImageInput:
+        """Carry a Pillow image, encoded as PNG.
+
+        Raises:
+            ConfigurationError: The encoded image is too large.
+        """
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        return cls.from_bytes(buffer.getvalue(), "image/png")
+
+    def to_part(self) -> dict[str, object]:
+        """Return the content part that goes on the wire."""
+        return {"type": "image_url", "image_url": {"url": self.url}}
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_MEDIA_BYTES:
+        raise ConfigurationError(
+            f"The image has {size / 2**20:.0f} MiB; at most {MAX_MEDIA_BYTES // 2**20} can be sent."
+        )
+
+
+Part: TypeAlias = str | ImageInput
+Input: TypeAlias = str | Sequence[int] | ImageInput | Sequence[Part] | Mapping[str, Any]
+Inputs: TypeAlias = Input | Sequence[Input] | Iterable[Input]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input in wire form.
+
+    Attributes:
+        kind: Requests are homogeneous in this.
+        value: A string, a tuple of token ids, or the JSON bytes of a content object; hashable, so
+            that equal inputs are sent once.
+    """
+
+    kind: Kind
+    value: str | tuple[int, ...] | bytes = field(repr=False)
+
+
+def read_inputs(inputs: Inputs) -> list[str | Item]:
+    """Check whatever the caller passed; plain strings stay strings, the rest become `Item`s.
+
+    Raises:
+        ConfigurationError: Some input cannot be embedded; names it by index.
+    """
+    if isinstance(inputs, str):
+        return [_check_text(inputs, 0)]
+    if isinstance(inputs, (ImageInput, Mapping)):
+        return [_read_item(inputs, 0)]
+    if isinstance(inputs, (bytes, bytearray, AbstractSet)) or not isinstance(inputs, Iterable):
+        raise ConfigurationError(
+            f"Cannot embed a {type(inputs).__name__}: pass a string or a list of strings."
+        )
+    items: list[object] = list(inputs)
+    if items and _is_token_id(items[0]):
+        return [_read_tokens(items, None)]
+    return [
+        _check_text(item, at) if type(item) is str else _read_item(item, at)
+        for at, item in enumerate(items)
+    ]
+
+
+def _check_text(text: str, at: int) -> str:
+    if text[:5].lower() == "data:":
+        raise ConfigurationError(
+            f"Input {at} begins with `data:` and would be embedded as text, at great cost. For an "
+            "image use `ImageInput.from_url(...)`."
+        )
+    if text.isascii() or _encodable(text):
+        return text
+    raise ConfigurationError(
+        f"Input {at} holds half of a surrogate pair, which no encoding can carry: clean it with "
+        "`text.encode('utf-8', 'replace').decode()`."
+    )
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_item(item: object, at: int) -> str | Item:
+    if isinstance(item, str):
+        return _check_text(str(item), at)
+    if isinstance(item, ImageInput):
+        return _content([item.to_part()])
+    if isinstance(item, Mapping):
+        return _read_mapping(cast(Mapping[str, object], item), at)
+    if isinstance(item, Sequence) and not isinstance(item, (bytes, bytearray)):
+        parts = cast(Sequence[object], item)
+        if parts and _is_token_id(parts[0]):
+            return _read_tokens(parts, at)
+        return _read_parts(parts, at)
+    if _is_array(item):
+        return _read_tokens(item.tolist(), at)  # type: ignore[attr-defined]
+    hint = " (a missing value in a table?)" if item is None or item != item else ""  # noqa: PLR0124
+    raise ConfigurationError(
+        f"Input {at} is a {type(item).__name__}{hint}; inputs are strings, token ids or images."
+    )
+
+
+def _is_array(item: object) -> bool:
+    return hasattr(item, "tolist") and hasattr(item, "ndim") and hasattr(item, "dtype")
+
+
+def _is_token_id(value: object) -> bool:
+    return isinstance(value, (Integral, float)) and not isinstance(value, bool)
+
+
+def _read_tokens(values: Sequence[object], at: int | None) -> Item:
+    which = "The token array" if at is None else f"Input {at}"
+    tokens: list[int] = []
+    for value in values:
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 0:
+            raise ConfigurationError(
+                f"{which} holds a {type(value).__name__} that is no token id: token ids are whole "
+                "numbers from 0 up, and a list may not mix them with anything else."
+            )
+        tokens.append(int(value))
+    return Item("tokens", tuple(tokens))
+
+
+def _read_parts(parts: Sequence[object], at: int) -> Item:
+    if not parts:
+        raise ConfigurationError(f"Input {at} is an empty list: remove it.")
+    if all(isinstance(part, str) for part in parts):
+        raise ConfigurationError(
+            f"Input {at} is a list of strings. Pass the texts in one flat list; a nested list is "
+            "one joint input of texts and images."
+        )
+    wire: list[Mapping[str, object]] = []
+    for part in parts:
+        if isinstance(part, ImageInput):
+            wire.append(part.to_part())
+        elif isinstance(part, str):
+            wire.append({"type": "text", "text": _check_text(part, at)})
+        else:
+            raise ConfigurationError(
+                f"Input {at} holds a {type(part).__name__}; the parts of a joint input are strings "
+                "and `ImageInput`s."
+            )
+    return _content(wire)
+
+
+def _read_mapping(item: Mapping[str, object], at: int) -> Item:
+    content = item.get("content")
+    if set(item) != {"content"} or not isinstance(content, Sequence) or not content:
+        raise ConfigurationError(
+            f"Input {at} is a mapping; only `{{'content': [part, …]}}` can be sent as it is."
+        )
+    parts = cast(Sequence[object], content)
+    if not all(isinstance(part, Mapping) and "type" in part for part in parts):
+        raise ConfigurationError(f"Input {at} holds a content part without a `type`.")
+    return _content(cast(Sequence[Mapping[str, object]], parts))
+
+
+def _content(parts: Sequence[Mapping[str, object]]) -> Item:
+    # Local, so that importing the package's names stays light.
+    import msgspec  # noqa: PLC0415
+
+    return Item("content", msgspec.json.encode({"content": parts}))

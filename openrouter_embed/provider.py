@@ -1,0 +1,203 @@
+"""Provider preferences: which of a model's hosts may serve, and under what terms.
+
+Rules of this file:
+- One field per field of OpenRouter's specification, checked when the object is made.
+- Nothing is sent as null: a field that is `None` stays at home.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.suggest import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUANTIZATIONS: Final = frozenset(
+    {"int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"}
+)
+SORTS: Final = frozenset({"price", "throughput", "latency"})
+PERCENTILES: Final = frozenset({"p50", "p75", "p90", "p99"})
+PRICES: Final = frozenset({"prompt", "completion", "image", "audio", "request"})
+
+Percentiles = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderPreferences:
+    """How OpenRouter may route a request; every field is optional.
+
+    Vectors of one index should come from one host: quantisation and serving code differ between
+    hosts. `ProviderPreferences(only=["DeepInfra"], allow_fallbacks=False)` pins one.
+
+    Attributes:
+        order: Hosts to try first, in this order.
+        only: Hosts that may serve at all.
+        ignore: Hosts that may not.
+        allow_fallbacks: Whether other hosts may step in when the first choice fails.
+        require_parameters: Use only hosts that declare every parameter sent. Embedding hosts
+            rarely declare any: expect 404.
+        data_collection: `deny` keeps to hosts that do not store inputs.
+        zdr: Keep to hosts with zero data retention.
+        enforce_distillable_text: Keep to models whose author allows distillation.
+        quantizations: Number formats a host may serve the model in.
+        sort: `price`, `throughput` or `latency`, or `{"by": …, "partition": …}`.
+        max_price: USD per million tokens (`prompt`, `completion`), or per `image`, `audio`,
+            `request`, above which a host is not used.
+        preferred_min_throughput: Tokens per second, plain or per percentile (`{"p90": 50}`).
+        preferred_max_latency: Seconds, plain or per percentile.
+
+    Raises:
+        ConfigurationError: A value is not one the specification knows.
+    """
+
+    order: Sequence[str] | None = None
+    only: Sequence[str] | None = None
+    ignore: Sequence[str] | None = None
+    allow_fallbacks: bool | None = None
+    require_parameters: bool | None = None
+    data_collection: Literal["allow", "deny"] | None = None
+    zdr: bool | None = None
+    enforce_distillable_text: bool | None = None
+    quantizations: Sequence[str] | None = None
+    sort: str | Mapping[str, str | None] | None = None
+    max_price: Mapping[str, float | str] | None = None
+    preferred_min_throughput: float | Percentiles | None = None
+    preferred_max_latency: float | Percentiles | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                object.__setattr__(self, field.name, _CHECKS[field.name](field.name, value))
+
+    @classmethod
+    def of(cls, value: ProviderPreferences | Mapping[str, Any] | None) -> ProviderPreferences:
+        """Read preferences from an object or a plain mapping.
+
+        Raises:
+            ConfigurationError: A key is unknown or a value is not allowed.
+        """
+        if isinstance(value, ProviderPreferences):
+            return value
+        if value is None:
+            return cls()
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"`provider` is a {type(value).__name__}; pass `ProviderPreferences` or a mapping."
+            )
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in value:
+            if key not in names:
+                raise ConfigurationError(unknown_name("provider preference", key, names))
+        return cls(**value)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object to send: only fields that were set."""
+        pairs = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {name: _plain(value) for name, value in pairs if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: v for k, v in cast(Mapping[str, Any], value).items() if v is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _names(field: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigurationError(f"`provider.{field}` takes a list of names.")
+    names = tuple(cast(Sequence[object], value))
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError(f"`provider.{field}` takes a list of names, at least one.")
+    return cast("tuple[str, ...]", names)
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"`provider.{field}` is true or false.")
+    return value
+
+
+def _word(field: str, value: object, allowed: frozenset[str]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise ConfigurationError(f"`provider.{field}` is one of {', '.join(sorted(allowed))}.")
+    return value
+
+
+def _data_collection(field: str, value: object) -> str:
+    return _word(field, value, frozenset({"allow", "deny"}))
+
+
+def _quantizations(field: str, value: object) -> tuple[str, ...]:
+    return tuple(_word(field, name, QUANTIZATIONS) for name in _names(field, value))
+
+
+def _sort(field: str, value: object) -> str | dict[str, str]:
+    if not isinstance(value, Mapping):
+        return _word(field, value, SORTS)
+    table = dict(cast(Mapping[str, Any], value))
+    if not set(table) <= {"by", "partition"}:
+        raise ConfigurationError(f"`provider.{field}` as a mapping knows `by` and `partition`.")
+    _word(f"{field}.by", table.get("by"), SORTS)
+    return table
+
+
+def _number(field: str, value: object) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    if not good:
+        raise ConfigurationError(f"`provider.{field}` takes a number from 0 up.")
+    return cast(float, value)
+
+
+def _max_price(field: str, value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not set(cast(Mapping[str, Any], value)) <= PRICES:
+        raise ConfigurationError(
+            f"`provider.{field}` is a mapping with some of {', '.join(sorted(PRICES))}."
+        )
+    table: dict[str, str] = {}
+    for name, price in cast(Mapping[str, Any], value).items():
+        try:
+            number = float(price)
+        except (TypeError, ValueError):
+            number = -1.0
+        _number(f"{field}.{name}", number)
+        # The specification has prices as decimal strings.
+        table[name] = (
+            price if isinstance(price, str) else format(price, "f").rstrip("0").rstrip(".")
+        )
+    return table
+
+
+def _percentiles(field: str, value: object) -> float | dict[str, float]:
+    if not isinstance(value, Mapping):
+        return _number(field, value)
+    table = cast(Mapping[str, Any], value)
+    if not set(table) <= PERCENTILES:
+        raise ConfigurationError(
+            f"`provider.{field}` is a number or a mapping with some of "
+            f"{', '.join(sorted(PERCENTILES))}."
+        )
+    return {name: _number(f"{field}.{name}", v) for name, v in table.items() if v is not None}
+
+
+_CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "order": _names,
+    "only": _names,
+    "ignore": _names,
+    "allow_fallbacks": _flag,
+    "require_parameters": _flag,
+    "data_collection": _data_collection,
+    "zdr": _flag,
+    "enforce_distillable_text": _flag,
+    "quantizations": _quantizations,
+    "sort": _sort,
+    "max_price": _max_price,
+    "preferred_min_throughput": _percentiles,
+    "preferred_max_latency": _percentiles,
+}

@@ -1,0 +1,141 @@
+"""What a call gives back: vectors, and what they cost.
+
+Rules of this file:
+- numpy first: the matrix is the result, Python lists are made only when asked for.
+- A row that failed is NaN and listed; reading it as a list is an error, never a silent NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openrouter_embed.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What calls consumed; `+` adds two of them.
+
+    Attributes:
+        prompt_tokens: Tokens the API reports.
+        total_tokens: Tokens the API bills.
+        cost: USD, the sum of what was reported; `None` where nothing was.
+        requests: HTTP requests sent, retries included.
+        inputs: Distinct inputs whose vectors were bought or found in a cache.
+        cache_hits: Of those, how many came out of a cache.
+    """
+
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+    cost: float | None = None
+    requests: int = 0
+    inputs: int = 0
+    cache_hits: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            **{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in _USAGE_FIELDS}
+        )
+
+
+_USAGE_FIELDS = dataclasses.fields(Usage)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmbeddingResult:
+    """The vectors of one call, in input order.
+
+    Attributes:
+        vectors: float32 `(n, d)`; rows that failed are NaN; `(0, 0)` for no inputs.
+        failures: Input index → the error that befell it.
+        usage: Tokens, USD and requests of this call.
+        model: The upstream's own name of the model, which is not the id that was asked for.
+        providers: Hosts that served, in order of first appearance.
+        request_ids: The API's ids of the answers.
+        flags: Remarks about rows, name → sorted input indexes: `zero` (all components are 0),
+            `unindexed` (the answer named no positions, its order was trusted).
+        start: Index of the first input within a stream; 0 for a plain call.
+    """
+
+    vectors: NDArray[np.float32] = field(repr=False)
+    failures: Mapping[int, EmbeddingError] = field(default_factory=dict[int, EmbeddingError])
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    providers: tuple[str, ...] = ()
+    request_ids: tuple[str, ...] = field(default=(), repr=False)
+    flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    start: int = 0
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which rows hold a vector: bool `(n,)`."""
+        mask = np.ones(len(self.vectors), dtype=np.bool_)
+        mask[list(self.failures)] = False
+        return mask
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, index: int) -> list[float]:
+        """Return one vector as Python floats.
+
+        Raises:
+            EmbeddingError: The error that befell this input.
+            IndexError: There is no such input.
+        """
+        at = index + len(self) if index < 0 else index
+        if at in self.failures:
+            raise self.failures[at]
+        row: list[float] = self.vectors[index].tolist()
+        return row
+
+    def __iter__(self) -> Iterator[list[float]]:
+        return (self[at] for at in range(len(self)))
+
+    def tolist(self) -> list[list[float]]:
+        """Return every vector as Python floats, in input order.
+
+        Raises:
+            EmbeddingError: The first failed input's error, if any failed.
+        """
+        if self.failures:
+            raise self.failures[min(self.failures)]
+        rows: list[list[float]] = self.vectors.tolist()
+        return rows
+
+    def __repr__(self) -> str:
+        rows, width = self.vectors.shape
+        return (
+            f"EmbeddingResult({rows} × {width}, failures={len(self.failures)}, "
+            f"model={self.model!r}, usage={self.usage!r})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a call has come.
+
+    Attributes:
+        done: Inputs settled, failed ones included.
+        total: Inputs of the call; `None` where an iterable has no known length.
+        usage: What the call has consumed so far.
+    """
+
+    done: int
+    total: int | None
+    usage: Usage

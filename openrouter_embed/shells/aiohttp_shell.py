@@ -1,0 +1,343 @@
+"""The asynchronous shell: sends on `aiohttp`, and drives a job with tasks.
+
+Rules of this file:
+- `send` returns a `Reply` or a `Fault`; only cancellation passes through it. It follows no
+  redirect, keeps no cookie, reads no environment and never retries.
+- Connections belong to an event loop. Each loop that uses a client gets its own, and they are
+  closed with the loop, so one client serves any number of `asyncio.run`s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from aiohttp import http_exceptions
+from yarl import URL
+
+from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core.job import Abort, Job, Send, Wait
+from openrouter_embed.core.wire import (
+    CONNECT_TIMEOUT,
+    SOCKET_SLACK,
+    Fault,
+    FaultKind,
+    Outcome,
+    Reply,
+    Request,
+    fault,
+)
+from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.shells.route import find_route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from openrouter_embed.settings import Settings
+
+# The first type that occurs anywhere in an exception's chain decides.
+_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
+    (ssl.SSLError, FaultKind.TLS),
+    (ssl.CertificateError, FaultKind.TLS),
+    (aiohttp.ClientSSLError, FaultKind.TLS),
+    (socket.gaierror, FaultKind.DNS),
+    (aiohttp.ClientHttpProxyError, FaultKind.PROXY),
+    (aiohttp.ClientConnectorError, FaultKind.CONNECT),
+    (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT),
+    (asyncio.TimeoutError, FaultKind.TIMEOUT),
+    (aiohttp.ServerDisconnectedError, FaultKind.RESET),
+    (http_exceptions.BadStatusLine, FaultKind.PROTOCOL),
+    (http_exceptions.LineTooLong, FaultKind.PROTOCOL),
+    (aiohttp.ClientPayloadError, FaultKind.TRUNCATED),
+    (http_exceptions.BadHttpMessage, FaultKind.FRAMING),
+    (aiohttp.ClientOSError, FaultKind.RESET),
+    (OSError, FaultKind.RESET),
+    (aiohttp.ClientError, FaultKind.PROTOCOL),
+)
+
+
+def classify(error: BaseException, *, in_body: bool) -> FaultKind | None:
+    """Return the kind of an exception of `aiohttp` or the standard library."""
+    chain = list(_linked(error))
+    for wanted, kind in _FAULTS:
+        if any(isinstance(link, wanted) for link in chain):
+            return FaultKind.TRUNCATED if in_body and kind is FaultKind.RESET else kind
+    return None
+
+
+def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    yield error
+    if depth < 6:
+        inner = (error.__cause__, error.__context__, getattr(error, "os_error", None))
+        for link in inner:
+            if isinstance(link, BaseException):
+                yield from _linked(link, depth + 1)
+
+
+class _Trace:
+    """Learns whether a request went out on a connection that had served before."""
+
+    def __init__(self) -> None:
+        self.reused = False
+        self.in_body = False
+
+
+async def _on_reuse(_: Any, context: Any, __: Any) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class _Lane:
+    """The session of one event loop."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self._keeper = _keep(session)
+
+    async def open(self) -> None:
+        # A generator that has begun is closed by the loop when the loop shuts down, which is the
+        # only moment at which a session that nobody closed still can be.
+        await self._keeper.__anext__()
+
+    async def close(self) -> None:
+        await self._keeper.aclose()
+
+
+async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+class AiohttpTransport:
+    """Connections of one client, by event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._route = find_route(settings)
+        self._headers = settings.headers()
+        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    async def send(self, request: Request) -> Outcome:
+        """Send a request and read its whole answer."""
+        trace = _Trace()
+        try:
+            return await self._exchange(request, trace)
+        except EmbeddingError as error:
+            return Fault(FaultKind.LOCAL, error.message)
+        except TooLargeError:
+            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
+        except ContentError:
+            return fault(FaultKind.DECODE, self._route.host)
+        except Exception as error:
+            kind = classify(error, in_body=trace.in_body)
+            if kind is None:
+                raise
+            stale = kind is FaultKind.RESET and trace.reused
+            return fault(kind, self._route.host, stale=stale)
+
+    async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
+        session = await self._session()
+        async with session.request(
+            request.method,
+            URL(self._route.base_url + request.path, encoded=True),
+            data=request.body or None,
+            headers=self._request_headers(request),
+            allow_redirects=False,
+            proxy=self._route.proxy,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK)
+            ),
+            trace_request_ctx=trace,
+        ) as response:
+            trace.in_body = True
+            headers: dict[str, str] = {}
+            for name, value in response.headers.items():
+                headers.setdefault(name.lower(), value)
+            body = await _read(response, request.max_reply)
+        content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
+        return Reply(response.status, headers, content, time.time())
+
+    def _request_headers(self, request: Request) -> dict[str, str]:
+        return {
+            **self._headers,
+            **dict(request.headers),
+            "Accept-Encoding": "gzip, deflate",
+            "Authorization": self._settings.authorization(),
+        }
+
+    async def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            tls = await self._tls(loop)
+            lane = self._lanes.get(loop)
+        if lane is None:
+            lane = self._lanes[loop] = _Lane(_make_session(tls))
+            await lane.open()
+        return lane.session
+
+    async def _tls(self, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | bool:
+        if self._route.base_url.startswith("http:") and self._route.proxy is None:
+            return True
+        return await loop.run_in_executor(None, self._route.tls)
+
+    async def aclose(self) -> None:
+        """Close the connections of every loop that still runs."""
+        here = asyncio.get_running_loop()
+        for loop, lane in list(self._lanes.items()):
+            self._lanes.pop(loop, None)
+            if loop is here:
+                await lane.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(lane.close(), loop))
+
+    def close(self) -> None:
+        """Ask every loop that still runs to close its connections; the others did so at their end."""
+        for loop, lane in list(self._lanes.items()):
+            self._lanes.pop(loop, None)
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(lane.close(), loop)
+
+
+def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_on_reuse)
+    # The job bounds the requests in flight; a second bound here would eat into attempt timeouts.
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls, resolver=aiohttp.ThreadedResolver())
+    session = aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        trace_configs=[trace],
+        max_line_size=65_536,
+        max_field_size=65_536,
+    )
+    session._retry_connection = False  # noqa: SLF001 - no other way to keep aiohttp from retrying GET
+    return session
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    content = response.content
+    async for piece in content.iter_chunked(262_144):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            raise TooLargeError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Bell:
+    """Wakes one waiting coroutine; may be rung from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake the waiter, now or when it next waits; called within the loop."""
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def ring_threadsafe(self) -> None:
+        """Wake the waiter from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.ring)
+
+    async def wait(self, until: float | None) -> None:
+        """Wait until rung, or until a moment (monotonic seconds)."""
+        if not self._rung:
+            self._waiter = self._loop.create_future()
+            timer = None
+            if until is not None:
+                timer = self._loop.call_later(max(0.0, until - time.monotonic()), self.ring)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        self._rung = False
+
+
+Box = deque[tuple[int, Outcome | BaseException | None]]
+
+
+async def drive(job: Job, bell: Bell, transport: AiohttpTransport, settings: Settings) -> None:
+    """Do what a job says until it is done; on any exception drop what is in flight.
+
+    Args:
+        job: Its `wake` rings the bell.
+        bell: Belongs to the running loop.
+        transport: Sends.
+        settings: Brings the limiter.
+    """
+    box: Box = deque()
+    tasks: dict[int, asyncio.Task[None]] = {}
+    try:
+        while True:
+            step = job.next(time.monotonic())
+            if isinstance(step, Send):
+                work = _work(step.request, box, bell, transport, settings)
+                tasks[step.request.id] = asyncio.create_task(work)
+            elif isinstance(step, Abort):
+                tasks[step.id].cancel()
+            elif isinstance(step, Wait):
+                await bell.wait(step.until)
+                _feed(job, box, tasks)
+            else:
+                return
+    finally:
+        for request_id in job.close():
+            tasks[request_id].cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+def _feed(job: Job, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
+    while box:
+        request_id, outcome = box.popleft()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if outcome is None:
+            job.started(request_id, time.monotonic())
+            continue
+        tasks.pop(request_id)
+        job.feed(request_id, outcome, time.monotonic())
+
+
+async def _work(
+    request: Request, box: Box, bell: Bell, transport: AiohttpTransport, settings: Settings
+) -> None:
+    outcome: Outcome | BaseException
+    try:
+        outcome = await _limited(request, box, bell, settings) or await transport.send(request)
+    except Exception as error:  # noqa: BLE001 - raised again by the call
+        outcome = error
+    box.append((request.id, outcome))
+    bell.ring()
+
+
+async def _limited(request: Request, box: Box, bell: Bell, settings: Settings) -> Fault | None:
+    if settings.limiter is None:
+        return None
+    try:
+        await settings.limiter.aacquire(request.tokens)
+    except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
+        return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+    box.append((request.id, None))
+    bell.ring()
+    return None

@@ -1,0 +1,409 @@
+"""The synchronous shell: sends on `requests`, and drives a job with threads.
+
+Rules of this file:
+- `send` returns a `Reply` or a `Fault` and raises nothing; it follows no redirect, reads no
+  `.netrc`, keeps no cookie and never retries.
+- It reads raw bytes, at most as many as the request allows, and decompresses them itself.
+- Only the calling thread touches the job. Sends run in worker threads, so the caller can always
+  time out, be interrupted, or give up on one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import exceptions as urllib3_errors
+
+from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core.job import Abort, Done, Job, Send, Wait
+from openrouter_embed.core.wire import (
+    CONNECT_TIMEOUT,
+    SOCKET_SLACK,
+    Fault,
+    FaultKind,
+    Outcome,
+    Reply,
+    Request,
+    fault,
+)
+from openrouter_embed.errors import ConfigurationError, EmbeddingError
+from openrouter_embed.shells.route import Route, find_route
+from openrouter_embed.shells.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openrouter_embed.settings import Settings
+
+    # An outcome, an exception that is a bug, or `None` for "let through by the limiter"; a bare
+    # `None` only wakes the caller.
+    Message = tuple[int, Outcome | BaseException | None] | None
+    Inbox = queue.SimpleQueue[Message]
+
+# The first type that occurs anywhere in an exception's chain decides.
+_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
+    (ssl.SSLError, FaultKind.TLS),
+    (urllib3_errors.SSLError, FaultKind.TLS),
+    (socket.gaierror, FaultKind.DNS),
+    (urllib3_errors.NewConnectionError, FaultKind.CONNECT),
+    (urllib3_errors.ConnectTimeoutError, FaultKind.CONNECT),
+    (urllib3_errors.ProxyError, FaultKind.PROXY),
+    (urllib3_errors.InvalidHeader, FaultKind.FRAMING),
+    (urllib3_errors.ReadTimeoutError, FaultKind.TIMEOUT),
+    (TimeoutError, FaultKind.TIMEOUT),
+    (http.client.RemoteDisconnected, FaultKind.RESET),
+    (http.client.IncompleteRead, FaultKind.TRUNCATED),
+    (urllib3_errors.InvalidChunkLength, FaultKind.TRUNCATED),
+    (http.client.HTTPException, FaultKind.PROTOCOL),
+    (OSError, FaultKind.RESET),
+    (urllib3_errors.HTTPError, FaultKind.PROTOCOL),
+)
+
+
+def classify(error: BaseException, *, in_body: bool) -> FaultKind | None:
+    """Return the kind of an exception of `requests`, `urllib3` or the standard library."""
+    chain = list(_linked(error))
+    for wanted, kind in _FAULTS:
+        if any(isinstance(link, wanted) for link in chain):
+            return FaultKind.TRUNCATED if in_body and kind is FaultKind.RESET else kind
+    return None
+
+
+def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    # requests and urllib3 put causes into `args` and `reason` as well as into the chain. Their own
+    # base classes are OSErrors, so the wrappers themselves are left out.
+    if not isinstance(error, requests.RequestException):
+        yield error
+    if depth < 6:
+        inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
+        for link in inner:
+            if isinstance(link, BaseException):
+                yield from _linked(link, depth + 1)
+
+
+class Attempt:
+    """One send under way; the handle by which another thread can end it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.aborted = False
+        self.reused = False
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def hold(self, connection: Any) -> None:
+        """Remember the connection that serves this attempt."""
+        with self._lock:
+            self._connection = connection
+            self.reused = connection.sock is not None
+
+    def let_go(self) -> None:
+        """Forget the connection: it may serve another attempt from here on."""
+        with self._lock:
+            self._connection = None
+
+    def abort(self) -> None:
+        """End the attempt from another thread by shutting its socket down."""
+        self.aborted = True
+        with self._lock:
+            sock = getattr(self._connection, "sock", None)
+            if sock is not None:
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # not connected any more: nothing to end
+
+
+_here = threading.local()
+
+
+class _Response(http.client.HTTPResponse):
+    """An HTTP response that skips every interim answer, as HTTP asks; the library skips only 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _TrackedPool:
+    """Tells the attempt of this thread which connection serves it, and when it is given back."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout=timeout)  # type: ignore[misc]
+        connection.response_class = _Response
+        attempt: Attempt | None = getattr(_here, "attempt", None)
+        if attempt is not None:
+            attempt.hold(connection)
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        attempt: Attempt | None = getattr(_here, "attempt", None)
+        if attempt is not None:
+            attempt.let_go()
+        super()._put_conn(conn)  # type: ignore[misc]
+
+
+class _TrackedHTTPPool(_TrackedPool, urllib3.HTTPConnectionPool):
+    """Plain connections. It has no connection class of its own, so cassettes still apply."""
+
+
+class _TrackedHTTPSPool(_TrackedPool, urllib3.HTTPSConnectionPool):
+    """TLS connections; see above."""
+
+
+_POOLS: Final = {"http": _TrackedHTTPPool, "https": _TrackedHTTPSPool}
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with tracked pools and one shared TLS context."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        super().__init__(pool_connections=2, pool_maxsize=256, max_retries=0)
+
+    def _tls(self) -> dict[str, Any]:
+        secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
+        return {"ssl_context": self._route.tls()} if secure else {}
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs, **self._tls())
+        self.poolmanager.pool_classes_by_scheme = _POOLS  # type: ignore[attr-defined]
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave verification to the shared context, which always verifies."""
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {}
+
+
+class RequestsTransport:
+    """Connections of one client; thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._route = find_route(settings)
+        self._headers = settings.headers()
+        self._session = settings.session
+        self._own: _Adapter | None = None
+        self._lock = threading.Lock()
+        self.workers = Workers()
+
+    def send(self, request: Request, attempt: Attempt | None = None) -> Outcome:
+        """Send a request and read its whole answer."""
+        attempt = attempt or Attempt(request)
+        _here.attempt = attempt
+        progress = _Progress()
+        try:
+            return self._exchange(request, progress)
+        except EmbeddingError as error:
+            return Fault(FaultKind.LOCAL, error.message)
+        except TooLargeError:
+            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
+        except ContentError:
+            return fault(FaultKind.DECODE, self._route.host)
+        except Exception as error:
+            kind = classify(error, in_body=progress.in_body)
+            if kind is None:
+                raise
+            stale = kind is FaultKind.RESET and attempt.reused
+            return fault(kind, self._route.host, stale=stale)
+        finally:
+            attempt.let_go()
+            _here.attempt = None
+            progress.end()
+
+    def _exchange(self, request: Request, progress: _Progress) -> Outcome:
+        adapter, extra = self._adapter()
+        prepared = self._prepare(request)
+        timeout = (min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK), request.timeout + SOCKET_SLACK)
+        response = adapter.send(prepared, stream=True, timeout=timeout, **extra)
+        progress.begin(response)
+        headers = _plain_headers(response.raw.headers)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return fault(FaultKind.FRAMING, self._route.host)
+        body = _read(response.raw, request.max_reply)
+        progress.whole = True
+        content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
+        return Reply(response.status_code, headers, content, time.time())
+
+    def _prepare(self, request: Request) -> requests.PreparedRequest:
+        prepared = requests.PreparedRequest()
+        prepared.method = request.method
+        prepared.url = self._route.base_url + request.path
+        prepared.headers = CaseInsensitiveDict(self._headers)
+        prepared.headers.update(request.headers)
+        prepared.headers["Accept-Encoding"] = "gzip, deflate"
+        prepared.headers["Authorization"] = self._settings.authorization()
+        if request.body:
+            prepared.body = request.body
+            prepared.headers["Content-Length"] = str(len(request.body))
+        return prepared
+
+    def _adapter(self) -> tuple[Any, dict[str, Any]]:
+        session = self._session
+        if session is not None:
+            url = self._route.base_url
+            extra = {"verify": session.verify, "cert": session.cert, "proxies": session.proxies}
+            return _refuse_retries(session.get_adapter(url)), extra
+        with self._lock:
+            if self._own is None:
+                self._own = _Adapter(self._route)
+            adapter = self._own
+        proxy = self._route.proxy
+        return adapter, {"proxies": {"http": proxy, "https": proxy} if proxy else {}}
+
+    def close(self) -> None:
+        """Close the connections that are ours; the caller's session is left alone."""
+        with self._lock:
+            adapter, self._own = self._own, None
+        if adapter is not None:
+            adapter.close()
+        self.workers.close()
+
+
+def _refuse_retries(adapter: Any) -> Any:
+    total = getattr(getattr(adapter, "max_retries", None), "total", 0)
+    if total:
+        raise ConfigurationError(
+            "The session's adapter retries by itself, which would multiply our own retries: mount "
+            "one with `max_retries=0`."
+        )
+    return adapter
+
+
+class _Progress:
+    """How far an exchange has come, and the end of it: a broken one drops its connection."""
+
+    def __init__(self) -> None:
+        self.whole = False
+        self._response: requests.Response | None = None
+
+    @property
+    def in_body(self) -> bool:
+        return self._response is not None
+
+    def begin(self, response: requests.Response) -> None:
+        self._response = response
+
+    def end(self) -> None:
+        if self._response is None:
+            return
+        if self.whole:
+            self._response.raw.release_conn()
+        else:
+            self._response.raw.close()
+
+
+def _plain_headers(raw: Any) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw.items():
+        headers.setdefault(str(name).lower(), str(value))
+    return headers
+
+
+def _read(raw: Any, limit: int) -> bytes:
+    """Read until the end; the second, empty read is what makes a short body an error."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := raw.read(limit + 1 - size, decode_content=False):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise TooLargeError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def drive(job: Job, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
+    """Do what a job says until it is done; on any exception drop what is in flight.
+
+    Args:
+        job: Its `wake` puts `None` into the inbox.
+        inbox: Where worker threads leave outcomes.
+        transport: Sends.
+        settings: Brings the limiter.
+    """
+    attempts: dict[int, Attempt] = {}
+    try:
+        while True:
+            step = job.next(time.monotonic())
+            if isinstance(step, Send):
+                attempt = attempts[step.request.id] = Attempt(step.request)
+                transport.workers.submit(_task(attempt, inbox, transport, settings))
+            elif isinstance(step, Abort):
+                attempts.pop(step.id).abort()
+            elif isinstance(step, Wait):
+                _await(job, inbox, step, attempts)
+            else:
+                return
+    finally:
+        for request_id in job.close():
+            attempts[request_id].abort()
+
+
+def _await(job: Job, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:
+    left = None if step.until is None else max(0.0, step.until - time.monotonic())
+    try:
+        message = inbox.get(timeout=left)
+    except queue.Empty:
+        return
+    if message is None:
+        return
+    request_id, outcome = message
+    if outcome is None:
+        job.started(request_id, time.monotonic())
+        return
+    if isinstance(outcome, BaseException):
+        raise outcome
+    attempts.pop(request_id, None)
+    job.feed(request_id, outcome, time.monotonic())
+
+
+def _task(
+    attempt: Attempt, inbox: Inbox, transport: RequestsTransport, settings: Settings
+) -> Callable[[], None]:
+    def run() -> None:
+        outcome: Outcome | BaseException
+        try:
+            outcome = _limited(attempt, inbox, settings) or transport.send(attempt.request, attempt)
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            outcome = error
+        inbox.put((attempt.request.id, outcome))
+
+    return run
+
+
+def _limited(attempt: Attempt, inbox: Inbox, settings: Settings) -> Fault | None:
+    """Ask the limiter, here in the worker thread, where blocking blocks nobody else."""
+    if settings.limiter is None:
+        return None
+    try:
+        settings.limiter.acquire(attempt.request.tokens)
+    except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
+        return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+    if attempt.aborted:
+        return Fault(FaultKind.TIMEOUT, "The call had ended before the limiter let it through.")
+    inbox.put((attempt.request.id, None))
+    return None
