@@ -20,6 +20,7 @@ from openrouter_embed.errors import (
     EmbeddingError,
     InsufficientCreditsError,
     InvalidResponseError,
+    MultipleProvidersWarning,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
@@ -29,12 +30,13 @@ from openrouter_embed.errors import (
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
+    from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
     from openrouter_embed.models import ModelProfile, find_profile
     from openrouter_embed.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
-    from openrouter_embed.settings import Limiter, Options
+    from openrouter_embed.settings import CallOptions, Limiter, Options
 
 __all__ = [
     "APIError",
@@ -42,17 +44,22 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CallOptions",
     "ClientClosedError",
     "ConfigurationError",
     "DeadlineExceededError",
     "EmbeddingClient",
     "EmbeddingError",
     "EmbeddingResult",
+    "Estimate",
     "ImageInput",
     "InsufficientCreditsError",
     "InvalidResponseError",
+    "KeyInfo",
     "Limiter",
+    "ModelInfo",
     "ModelProfile",
+    "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
     "PermissionDeniedError",
@@ -68,10 +75,14 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "CallOptions": "settings",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
+    "Estimate": "catalogue",
     "ImageInput": "inputs",
+    "KeyInfo": "catalogue",
     "Limiter": "settings",
+    "ModelInfo": "catalogue",
     "ModelProfile": "models",
     "Options": "settings",
     "Progress": "result",

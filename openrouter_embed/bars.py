@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from openrouter_embed.result import Progress
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def listening(*, bar: bool, listener: Listener | None) -> Iterator[Listener | None]:
+def listening(*, bar: bool, listener: Listener | None) -> Generator[Listener | None]:
     """Yield what a job should tell its progress to: a bar, the user's listener, or both."""
     if not bar:
         yield listener

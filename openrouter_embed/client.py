@@ -7,25 +7,43 @@ Rules of this file:
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import queue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from openrouter_embed.bars import listening
-from openrouter_embed.engine import Engine, make_engine
-from openrouter_embed.errors import aguarded, guarded
+from openrouter_embed.catalogue import read_key_info
+from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
+from openrouter_embed.errors import EmbeddingError, aguarded, guarded
 from openrouter_embed.settings import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from typing_extensions import Self, Unpack
 
-    from openrouter_embed.inputs import Inputs
+    from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
+    from openrouter_embed.core.fetch import Fetch
+    from openrouter_embed.core.job import Job
+    from openrouter_embed.inputs import Input, Inputs
     from openrouter_embed.models import Role
     from openrouter_embed.result import EmbeddingResult, Usage
-    from openrouter_embed.settings import Options, Settings
+    from openrouter_embed.settings import CallOptions, Options, Settings
 
     OnError = Literal["raise", "return"]
+    Wake = Callable[[], None]
+    Work = TypeVar("Work", Job, Fetch)
+
+STREAM_INPUTS: Final = 4096
+"""Inputs that a stream holds at a time: enough to fill 64 requests of 64 inputs each."""
 
 
 class _Client:
@@ -48,24 +66,50 @@ class _Client:
         return f"{type(self).__name__}(model={settings.model!r}, base_url={settings.base_url!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._with(Engine(self._engine.settings))
+        return self.from_engine(Engine(self._engine.settings))
 
     def __copy__(self) -> Self:
-        return self._with(Engine(self._engine.settings))
+        return self.from_engine(Engine(self._engine.settings))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings without the key; the copy reads it from the environment."""
         return _restore, (type(self), self._engine.settings)
 
     @classmethod
-    def _with(cls, engine: Engine) -> Self:
+    def from_engine(cls, engine: Engine) -> Self:
+        """Make a client on an engine that exists; for the package itself."""
         client = cls.__new__(cls)
-        client._engine = engine  # noqa: SLF001 - our own
+        client._engine = engine  # noqa: SLF001 - ours
         return client
 
 
 def _restore(cls: type[_Client], settings: Settings) -> _Client:
-    return cls._with(Engine(settings))  # noqa: SLF001 - our own
+    return cls.from_engine(Engine(settings))
+
+
+def at_start(error: EmbeddingError, start: int) -> None:
+    """Tell an error's result at which position of the stream it begins."""
+    if error.result is not None:
+        error.result = dataclasses.replace(error.result, start=start)
+
+
+async def parts_of(
+    iterable: Iterable[Input] | AsyncIterable[Input], size: int
+) -> AsyncIterator[list[Input]]:
+    """Yield lists of at most `size` items of an iterable, asynchronous or not."""
+    if not hasattr(iterable, "__aiter__"):
+        source = iter(iterable)
+        while part := list(itertools.islice(source, size)):
+            yield part
+        return
+    part = []
+    async for item in iterable:
+        part.append(item)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 class EmbeddingClient(_Client):
@@ -100,7 +144,7 @@ class EmbeddingClient(_Client):
         input_type: str | None = AUTO,
         on_error: OnError = "raise",
         progress: bool = False,
-        **overrides: Unpack[Options],
+        **overrides: Unpack[CallOptions],
     ) -> EmbeddingResult:
         """Embed inputs: one finite vector for each, in their order, or an error.
 
@@ -119,31 +163,40 @@ class EmbeddingClient(_Client):
             ConfigurationError: An input or option is wrong; nothing was sent.
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
+        engine = self._engine
+        settings = engine.call_settings(overrides)
+        if engine.needs_prices:
+            self.models()
+        with listening(bar=progress, listener=settings.on_progress) as listener:
+            job = self._drive(
+                lambda wake: engine.job(
+                    inputs,
+                    settings,
+                    role=role,
+                    input_type=input_type,
+                    on_error=on_error,
+                    wake=wake,
+                    on_progress=listener,
+                )
+            )
+        return engine.finish(job)
+
+    def _drive(self, make: Callable[[Wake], Work]) -> Work:
         from openrouter_embed.shells.requests_shell import drive  # noqa: PLC0415 - lazy by design
 
         engine = self._engine
-        settings = engine.call_settings(overrides)
         inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
         def wake() -> None:
             inbox.put(None)
 
-        with listening(bar=progress, listener=settings.on_progress) as listener:
-            job = engine.job(
-                inputs,
-                settings,
-                role=role,
-                input_type=input_type,
-                on_error=on_error,
-                wake=wake,
-                on_progress=listener,
-            )
-            engine.enter(wake)
-            try:
-                drive(job, inbox, engine.requests, settings)
-            finally:
-                engine.leave(wake)
-        return job.result()
+        work = make(wake)
+        engine.enter(wake)
+        try:
+            drive(work, inbox, engine.requests, engine.settings)
+        finally:
+            engine.leave(wake)
+        return work
 
     @guarded
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
@@ -163,12 +216,87 @@ class EmbeddingClient(_Client):
         """
         return self.embed([text], role="query")[0]
 
+    @guarded
+    def stream(
+        self,
+        iterable: Iterable[Input],
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        on_error: OnError = "raise",
+        **overrides: Unpack[CallOptions],
+    ) -> Iterator[EmbeddingResult]:
+        """Embed an iterable of any length in bounded memory, in order.
+
+        Inputs are read some thousands at a time, and only when the results before them have been
+        taken. Each result's `.start` is the position of its first input.
+
+        Raises:
+            ConfigurationError: An option is wrong; an input is checked when it is read.
+            EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
+        """
+        check_call(role, input_type, on_error)
+        self._engine.call_settings(overrides)
+        options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
+        return self._stream(iter(iterable), options)
+
+    def _stream(
+        self, source: Iterator[Input], options: dict[str, Any]
+    ) -> Iterator[EmbeddingResult]:
+        start = 0
+        while part := list(itertools.islice(source, STREAM_INPUTS)):
+            size = len(part)
+            try:
+                result = self.embed(part, **options)
+            except EmbeddingError as error:
+                part.clear()
+                at_start(error, start)
+                raise
+            yield dataclasses.replace(result, start=start)
+            del result
+            start += size
+
+    @guarded
+    def models(self) -> list[ModelInfo]:
+        """Return OpenRouter's embedding models with price, context length and modalities.
+
+        Raises:
+            EmbeddingError: The catalogue could not be fetched.
+        """
+        fetch = self._drive(lambda _: self._engine.fetch(MODELS_PATH))
+        return self._engine.remember_models(fetch.result())
+
+    @guarded
+    def estimate(
+        self, inputs: Inputs, *, role: Role | None = None, input_type: str | None = AUTO
+    ) -> Estimate:
+        """Work out tokens and USD of a call before a cent is spent.
+
+        The catalogue is fetched once per client, which costs nothing; no input is sent.
+
+        Raises:
+            ConfigurationError: An input or an option is wrong.
+            EmbeddingError: The catalogue could not be fetched.
+        """
+        known = self._engine.known_models or self.models()
+        return self._engine.estimate(inputs, role, input_type, known)
+
+    @guarded
+    def check(self) -> KeyInfo:
+        """Verify the key, and return what is left on it.
+
+        Raises:
+            AuthenticationError: The key is refused.
+            EmbeddingError: It could not be checked.
+        """
+        return read_key_info(self._drive(lambda _: self._engine.fetch(KEY_PATH)).result())
+
     def as_async(self) -> AsyncEmbeddingClient:
         """Return the asynchronous face of this client: same settings, pacing, limits and usage.
 
         Closing it closes the asynchronous connections; closing this client closes everything.
         """
-        return _View._with(self._engine)  # noqa: SLF001 - our own
+        return _View.from_engine(self._engine)
 
     def close(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""
@@ -207,7 +335,7 @@ class AsyncEmbeddingClient(_Client):
         input_type: str | None = AUTO,
         on_error: OnError = "raise",
         progress: bool = False,
-        **overrides: Unpack[Options],
+        **overrides: Unpack[CallOptions],
     ) -> EmbeddingResult:
         """Embed inputs; see `EmbeddingClient.embed`.
 
@@ -215,28 +343,37 @@ class AsyncEmbeddingClient(_Client):
             ConfigurationError: An input or option is wrong; nothing was sent.
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
+        engine = self._engine
+        settings = engine.call_settings(overrides)
+        if engine.needs_prices:
+            await self.models()
+        with listening(bar=progress, listener=settings.on_progress) as listener:
+            job = await self._drive(
+                lambda wake: engine.job(
+                    inputs,
+                    settings,
+                    role=role,
+                    input_type=input_type,
+                    on_error=on_error,
+                    wake=wake,
+                    on_progress=listener,
+                )
+            )
+        return engine.finish(job)
+
+    async def _drive(self, make: Callable[[Wake], Work]) -> Work:
         from openrouter_embed.shells.aiohttp_shell import Bell, drive  # noqa: PLC0415 - lazy
 
         engine = self._engine
-        settings = engine.call_settings(overrides)
         bell = Bell()
         wake = bell.ring_threadsafe
-        with listening(bar=progress, listener=settings.on_progress) as listener:
-            job = engine.job(
-                inputs,
-                settings,
-                role=role,
-                input_type=input_type,
-                on_error=on_error,
-                wake=wake,
-                on_progress=listener,
-            )
-            engine.enter(wake)
-            try:
-                await drive(job, bell, engine.aiohttp, settings)
-            finally:
-                engine.leave(wake)
-        return job.result()
+        work = make(wake)
+        engine.enter(wake)
+        try:
+            await drive(work, bell, engine.aiohttp, engine.settings)
+        finally:
+            engine.leave(wake)
+        return work
 
     @aguarded
     async def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
@@ -255,6 +392,79 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: As `embed`.
         """
         return (await self.embed([text], role="query"))[0]
+
+    @guarded
+    def stream(
+        self,
+        iterable: Iterable[Input] | AsyncIterable[Input],
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        on_error: OnError = "raise",
+        **overrides: Unpack[CallOptions],
+    ) -> AsyncIterator[EmbeddingResult]:
+        """Embed an iterable, asynchronous or not; see `EmbeddingClient.stream`.
+
+        Raises:
+            ConfigurationError: An option is wrong; an input is checked when it is read.
+            EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
+        """
+        check_call(role, input_type, on_error)
+        self._engine.call_settings(overrides)
+        options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
+        return self._stream(parts_of(iterable, STREAM_INPUTS), options)
+
+    async def _stream(
+        self, parts: AsyncIterator[list[Input]], options: dict[str, Any]
+    ) -> AsyncIterator[EmbeddingResult]:
+        start = 0
+        async for part in parts:
+            size = len(part)
+            try:
+                result = await self.embed(part, **options)
+            except EmbeddingError as error:
+                part.clear()
+                at_start(error, start)
+                raise
+            yield dataclasses.replace(result, start=start)
+            del result
+            start += size
+
+    @aguarded
+    async def models(self) -> list[ModelInfo]:
+        """Return OpenRouter's embedding models with price, context length and modalities.
+
+        Raises:
+            EmbeddingError: The catalogue could not be fetched.
+        """
+        fetch = await self._drive(lambda _: self._engine.fetch(MODELS_PATH))
+        return self._engine.remember_models(fetch.result())
+
+    @aguarded
+    async def estimate(
+        self, inputs: Inputs, *, role: Role | None = None, input_type: str | None = AUTO
+    ) -> Estimate:
+        """Work out tokens and USD of a call before a cent is spent.
+
+        The catalogue is fetched once per client, which costs nothing; no input is sent.
+
+        Raises:
+            ConfigurationError: An input or an option is wrong.
+            EmbeddingError: The catalogue could not be fetched.
+        """
+        known = self._engine.known_models or await self.models()
+        return self._engine.estimate(inputs, role, input_type, known)
+
+    @aguarded
+    async def check(self) -> KeyInfo:
+        """Verify the key, and return what is left on it.
+
+        Raises:
+            AuthenticationError: The key is refused.
+            EmbeddingError: It could not be checked.
+        """
+        fetch = await self._drive(lambda _: self._engine.fetch(KEY_PATH))
+        return read_key_info(fetch.result())
 
     async def aclose(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""

@@ -12,23 +12,35 @@ import os
 import random
 import threading
 import time
+import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from openrouter_embed.errors import ClientClosedError, ConfigurationError
+from openrouter_embed.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    MultipleProvidersWarning,
+)
 from openrouter_embed.settings import AUTO, CALL_OPTIONS, Settings, make_settings
 from openrouter_embed.suggest import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from openrouter_embed.catalogue import Estimate, ModelInfo
+    from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import FormatMemory, Job
+    from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.models import Role
-    from openrouter_embed.result import Progress, Usage
+    from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.shells.aiohttp_shell import AiohttpTransport
     from openrouter_embed.shells.requests_shell import RequestsTransport
+
+
+MODELS_PATH: Final = "/embeddings/models"
+KEY_PATH: Final = "/key"
 
 
 class Engine:
@@ -37,8 +49,11 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.closed = False
+        self._warned = False
+        self.known_models: list[ModelInfo] = []
         self._usage: Usage | None = None
         self._formats: FormatMemory | None = None
+        self._ledger: Ledger | None = None
         self._reset()
         _ENGINES.add(self)
 
@@ -138,7 +153,8 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
             ClientClosedError: The client is closed.
         """
-        from openrouter_embed.core.job import FormatMemory, Job, Ports, Terms  # noqa: PLC0415
+        from openrouter_embed.core.job import FormatMemory, Job, Ports, make_terms  # noqa: PLC0415
+        from openrouter_embed.core.ledger import Ledger  # noqa: PLC0415
         from openrouter_embed.core.plan import BodyMaker, make_limits, make_plan  # noqa: PLC0415
         from openrouter_embed.inputs import read_inputs  # noqa: PLC0415 - all of these lazily
 
@@ -148,24 +164,6 @@ class Engine:
         plan = make_plan(
             read_inputs(inputs), bodies.prefix, zeros_for_empty=settings.empty == "zeros"
         )
-        with self._lock:
-            formats = self._formats = self._formats or FormatMemory()
-        profile = settings.profile
-        terms = Terms(
-            model=settings.model,
-            encoding_format=settings.encoding_format,
-            base64=profile.base64,
-            width=settings.dimensions,
-            expected_width=profile.dimensions,
-            timeout=settings.timeout,
-            deadline=settings.deadline and time.monotonic() + settings.deadline,
-            max_retries=settings.max_retries,
-            on_error=on_error,
-            normalize=settings.normalize,
-            spread=not settings.model.endswith(":free"),
-            timed_by_driver=settings.limiter is not None,
-            key_origin=settings.key_origin,
-        )
         ports = Ports(
             chance=random.random,
             wake=wake,
@@ -173,7 +171,98 @@ class Engine:
             on_usage=self._add_usage,
             on_progress=on_progress,
         )
-        return Job(plan, bodies, make_limits(settings), terms, self.pacer, formats, ports)
+        with self._lock:
+            formats = self._formats = self._formats or FormatMemory()
+            ledger = self._ledger = self._ledger or Ledger(
+                self.settings.max_cost, lock=threading.Lock()
+            )
+        return Job(
+            plan,
+            bodies=bodies,
+            limits=make_limits(settings),
+            terms=make_terms(settings, on_error, time.monotonic(), self._price(settings.model)),
+            pacer=self.pacer,
+            formats=formats,
+            ports=ports,
+            ledger=ledger,
+        )
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether the catalogue must be known before the first call."""
+        return self.settings.max_cost is not None and not self.known_models
+
+    def _price(self, model: str) -> float | None:
+        """Return USD per token; needed only for a spending limit.
+
+        Raises:
+            ConfigurationError: There is a limit, but the catalogue has no price for the model.
+        """
+        if self.settings.max_cost is None:
+            return None
+        price = next((known.price for known in self.known_models if known.id == model), None)
+        if price is None:
+            raise ConfigurationError(
+                f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
+                "model's id, or leave `max_cost` out."
+            )
+        return price
+
+    def finish(self, job: Job) -> EmbeddingResult:
+        """Return a job's result; warn once if its vectors came from different hosts.
+
+        Raises:
+            EmbeddingError: The call failed; `.result` holds what had arrived.
+        """
+        result = job.result()
+        if len(result.providers) > 1 and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"One call was served by {', '.join(result.providers)}: hosts may serve different "
+                "vectors for one model. Pass `pin_provider=True` to keep to the first.",
+                MultipleProvidersWarning,
+                stacklevel=4,
+            )
+        return result
+
+    def fetch(self, path: str) -> Fetch:
+        """Make the state machine of one `GET`.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        from openrouter_embed.core.fetch import Fetch  # noqa: PLC0415 - lazy by design
+
+        self._check_open()
+        return Fetch(path, self.settings, now=time.monotonic(), chance=random.random)
+
+    def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:
+        """Read the catalogue out of an answer and keep it for estimates."""
+        from openrouter_embed.catalogue import read_models  # noqa: PLC0415 - lazy by design
+
+        self.known_models = read_models(answer)
+        return list(self.known_models)
+
+    def estimate(
+        self, inputs: Inputs, role: Role | None, input_type: str | None, models: list[ModelInfo]
+    ) -> Estimate:
+        """Work out what a call should take; sends nothing.
+
+        Raises:
+            ConfigurationError: An input or an option of the call is wrong.
+        """
+        from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.core.plan import BodyMaker, make_plan  # noqa: PLC0415
+        from openrouter_embed.inputs import read_inputs  # noqa: PLC0415
+
+        settings = self.settings
+        check_call(role, input_type, "raise")
+        prefix = BodyMaker(settings, role, input_type).prefix
+        plan = make_plan(read_inputs(inputs), prefix, zeros_for_empty=settings.empty == "zeros")
+        price = next((model.price for model in models if model.id == settings.model), None)
+        tokens = sum(plan.tokens)
+        cost = None if price is None else tokens * price
+        return Estimate(tokens=tokens, cost=cost, inputs=len(plan.units))
 
     def enter(self, wake: Callable[[], None]) -> None:
         """Register a call, so that `close` can wake it."""

@@ -15,7 +15,8 @@ The tree::
     │   └─ DeadlineExceededError (also TimeoutError)
     ├─ InvalidResponseError                       .reason .index
     └─ APIError                                   .status .http_status .code .provider .message
-        ├─ BadRequestError 400/413/422    ├─ AuthenticationError 401   ├─ InsufficientCreditsError 402
+        ├─ BadRequestError 400/413/422    ├─ AuthenticationError 401
+        ├─ InsufficientCreditsError 402
         ├─ PermissionDeniedError 403      ├─ NotFoundError 404         ├─ RateLimitError 429
         └─ ServerError 408, 5xx
 """
@@ -177,6 +178,10 @@ class RateLimitError(APIError):
 
 class ServerError(APIError):
     """408 or 5xx: the API or the host behind it failed."""
+
+
+class MultipleProvidersWarning(UserWarning):
+    """One call was served by several hosts, whose vectors may differ."""
 
 
 _CLASS_BY_STATUS: dict[int, type[APIError]] = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import os
+
     from PIL.Image import Image
 
 MAX_MEDIA_BYTES: Final = 20 * 1024 * 1024
-"""Bytes one image or other medium may have. OpenRouter states no limit; its hosts' are near this."""
+"""Bytes one image may have. OpenRouter states no limit; its hosts' are near this."""
 
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -143,7 +144,7 @@ class Item:
     value: str | tuple[int, ...] | bytes = field(repr=False)
 
 
-def read_inputs(inputs: Inputs) -> list[str | Item]:
+def read_inputs(inputs: object) -> list[str | Item]:
     """Check whatever the caller passed; plain strings stay strings, the rest become `Item`s.
 
     Raises:
@@ -153,11 +154,12 @@ def read_inputs(inputs: Inputs) -> list[str | Item]:
         return [_check_text(inputs, 0)]
     if isinstance(inputs, (ImageInput, Mapping)):
         return [_read_item(inputs, 0)]
-    if isinstance(inputs, (bytes, bytearray, AbstractSet)) or not isinstance(inputs, Iterable):
+    whole = cast(object, inputs)
+    if isinstance(whole, (bytes, bytearray, AbstractSet)) or not isinstance(whole, Iterable):
         raise ConfigurationError(
             f"Cannot embed a {type(inputs).__name__}: pass a string or a list of strings."
         )
-    items: list[object] = list(inputs)
+    items = list(cast(Iterable[object], whole))
     if items and _is_token_id(items[0]):
         return [_read_tokens(items, None)]
     return [
@@ -213,14 +215,14 @@ def _is_array(item: object) -> bool:
 
 
 def _is_token_id(value: object) -> bool:
-    return isinstance(value, (Integral, float)) and not isinstance(value, bool)
+    return isinstance(value, (Integral, float)) and type(value) is not bool
 
 
 def _read_tokens(values: Sequence[object], at: int | None) -> Item:
     which = "The token array" if at is None else f"Input {at}"
     tokens: list[int] = []
     for value in values:
-        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 0:
+        if type(value) is bool or not isinstance(value, Integral) or int(value) < 0:
             raise ConfigurationError(
                 f"{which} holds a {type(value).__name__} that is no token id: token ids are whole "
                 "numbers from 0 up, and a list may not mix them with anything else."

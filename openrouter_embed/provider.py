@@ -87,7 +87,7 @@ class ProviderPreferences:
             return value
         if value is None:
             return cls()
-        if not isinstance(value, Mapping):
+        if not isinstance(cast(object, value), Mapping):
             raise ConfigurationError(
                 f"`provider` is a {type(value).__name__}; pass `ProviderPreferences` or a mapping."
             )
@@ -106,7 +106,7 @@ class ProviderPreferences:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: v for k, v in cast(Mapping[str, Any], value).items() if v is not None}
-    return list(value) if isinstance(value, tuple) else value
+    return list(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
 
 
 def _names(field: str, value: object) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,18 +41,15 @@ class Usage:
     cache_hits: int = 0
 
     def __add__(self, other: Usage) -> Usage:
+        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
         return Usage(
-            **{f.name: _sum(getattr(self, f.name), getattr(other, f.name)) for f in _USAGE_FIELDS}
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            total_tokens=self.total_tokens + other.total_tokens,
+            cost=sum(costs) if costs else None,
+            requests=self.requests + other.requests,
+            inputs=self.inputs + other.inputs,
+            cache_hits=self.cache_hits + other.cache_hits,
         )
-
-
-_USAGE_FIELDS = dataclasses.fields(Usage)
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one + other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +117,7 @@ class EmbeddingResult:
     def __repr__(self) -> str:
         rows, width = self.vectors.shape
         return (
-            f"EmbeddingResult({rows} × {width}, failures={len(self.failures)}, "
+            f"EmbeddingResult({rows} x {width}, failures={len(self.failures)}, "
             f"model={self.model!r}, usage={self.usage!r})"
         )
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.models import ModelProfile, Role, find_profile
@@ -73,12 +73,7 @@ class Secret:
         return self
 
 
-class Options(TypedDict, total=False):
-    """Options that every client, adapter and call accepts under the same name."""
-
-    model: str
-    api_key: str | Callable[[], str] | None
-    base_url: str | None
+class _SharedOptions(TypedDict, total=False):
     dimensions: int | None
     encoding_format: Literal["auto", "float", "base64"]
     query_input_type: str | None
@@ -88,24 +83,40 @@ class Options(TypedDict, total=False):
     query_instruction: str | None
     provider: ProviderPreferences | Mapping[str, Any] | None
     user: str | None
-    app_url: str | None
-    app_title: str | None
-    app_categories: Sequence[str] | None
-    default_headers: Mapping[str, str] | None
     extra_body: Mapping[str, Any] | None
     timeout: float
     deadline: float | None
     max_retries: int
-    max_concurrency: int
     max_batch_inputs: int | None
     max_batch_tokens: int | None
-    limiter: Limiter | None
+    long_input: Literal["error", "split"]
     empty: Literal["error", "zeros"]
     normalize: bool
+    pin_provider: bool
+    on_progress: Callable[[Progress], None] | None
+
+
+class CallOptions(_SharedOptions, total=False):
+    """Options that one call may set for itself; they are described with `Options`."""
+
+    model: str
+
+
+class Options(_SharedOptions, total=False):
+    """Options that every client and adapter accepts under the same name, besides the model."""
+
+    api_key: str | Callable[[], str] | None
+    base_url: str | None
+    app_url: str | None
+    app_title: str | None
+    app_categories: Sequence[str] | None
+    default_headers: Mapping[str, str] | None
+    max_concurrency: int
+    limiter: Limiter | None
+    max_cost: float | None
     proxy: str | None
     ca_bundle: str | os.PathLike[str] | None
     session: requests.Session | None
-    on_progress: Callable[[Progress], None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +133,7 @@ class Settings:
     query_prefix: str | None = AUTO
     document_prefix: str | None = AUTO
     query_instruction: str | None = None
-    provider: ProviderPreferences = ProviderPreferences()
+    provider: ProviderPreferences = field(default_factory=ProviderPreferences)
     user: str | None = None
     app_url: str | None = None
     app_title: str | None = None
@@ -136,8 +147,11 @@ class Settings:
     max_batch_inputs: int | None = None
     max_batch_tokens: int | None = None
     limiter: Limiter | None = field(default=None, repr=False)
+    long_input: str = "error"
     empty: str = "error"
     normalize: bool = False
+    pin_provider: bool = False
+    max_cost: float | None = None
     proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     session: requests.Session | None = field(default=None, repr=False)
@@ -403,6 +417,15 @@ def _maybe_positive(name: str, value: object) -> float | None:
     return None if value is None else _positive(name, value)
 
 
+def _maybe_dollars(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
+    if not good:
+        raise ConfigurationError(f"`{name}` must be a number of USD from 0 up.")
+    return float(cast(float, value))
+
+
 def _count(lowest: int) -> Callable[[str, object], int]:
     def check(name: str, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
@@ -420,7 +443,7 @@ def _choice(*allowed: str) -> Callable[[str, object], str]:
     def check(name: str, value: object) -> str:
         if value not in allowed:
             raise ConfigurationError(f"`{name}` must be one of {', '.join(map(repr, allowed))}.")
-        return cast(str, value)
+        return str(value)
 
     return check
 
@@ -433,12 +456,9 @@ def _flag(name: str, value: object) -> bool:
 
 def _base_url(name: str, value: object) -> str:
     url = DEFAULT_BASE_URL if value is None else _text(name, value).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        host, port_ok = parts.hostname, parts.port is None or True
-    except ValueError:
-        host, port_ok, parts = None, False, urlsplit("")
-    if not host or not port_ok or parts.scheme not in ("http", "https") or not _plain_url(url):
+    parts = _split(url)
+    host = parts.hostname
+    if not host or parts.scheme not in ("http", "https") or not _plain_url(url):
         raise ConfigurationError(f"`{name}` must be an http(s) URL such as {DEFAULT_BASE_URL}.")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"`{name}` may not carry credentials: pass `api_key=`.")
@@ -451,6 +471,16 @@ def _base_url(name: str, value: object) -> str:
             f"`{name}` is plain http: the key and every text travel unencrypted.", stacklevel=2
         )
     return url
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL; one with an impossible host or port comes back empty."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 def _plain_url(url: str) -> bool:
@@ -528,8 +558,11 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_batch_inputs": _maybe_count,
     "max_batch_tokens": _maybe_count,
     "limiter": _limiter,
+    "long_input": _choice("error", "split"),
     "empty": _choice("error", "zeros"),
     "normalize": _flag,
+    "pin_provider": _flag,
+    "max_cost": _maybe_dollars,
     "proxy": _proxy,
     "ca_bundle": _ca_bundle,
     "session": _any,
@@ -537,7 +570,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
 }
 
 CALL_OPTIONS: Final = frozenset(_CHECKS) - {
-    "api_key", "base_url", "session", "proxy", "ca_bundle", "max_concurrency", "limiter",
+    "api_key", "base_url", "session", "proxy", "ca_bundle", "max_concurrency", "limiter", "max_cost",
     "default_headers", "app_url", "app_title", "app_categories",
 }  # fmt: skip
 """Options that one call may override; the rest belong to the client's connections."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -333,7 +333,7 @@ def _usage(raw: msgspec.Raw) -> Mapping[str, Any] | None:
         value = _decode_any(raw)
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
-    return value if isinstance(value, dict) else None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 class TooLargeError(Exception):

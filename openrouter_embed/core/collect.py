@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openrouter_embed.core import codec
+from openrouter_embed.core.long import Parts
+from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.result import EmbeddingResult, Usage
 
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 class Collector:
     """The vectors of one call, by unit, and what came with them."""
 
-    def __init__(self, plan: Plan, width: int | None) -> None:
+    def __init__(self, plan: Plan, width: int | None, fallback_width: int | None = None) -> None:
         self.plan = plan
         self.width = width
+        self._fallback_width = fallback_width
         self.delivered = 0
+        self.host = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -42,6 +46,8 @@ class Collector:
         self._model = ""
         self._providers: dict[str, None] = {}
         self._ids: list[str] = []
+        self._count = len(plan.units)
+        self._parts = Parts()
 
     def accept(self, units: Sequence[int], body: bytes) -> Usage:
         """Believe an answer or not; return what it cost.
@@ -54,7 +60,7 @@ class Collector:
         def allocate(width: int) -> Matrix:
             nonlocal target
             if self._rows is None:
-                self._rows = np.empty((len(self.plan.units), width), dtype=np.float32)
+                self._rows = np.empty((self._count, width), dtype=np.float32)
             if isinstance(units, range):
                 return self._rows[units.start : units.stop]
             target = np.empty((len(units), width), dtype=np.float32)
@@ -66,21 +72,50 @@ class Collector:
             if self.width is None:
                 self._rows = None
             raise
-        if target is not None and self._rows is not None:
-            self._rows[list(units)] = target
         self.width = answer.width
-        self._note(units, answer)
-        return _usage(answer.usage, len(units))
+        before = self.delivered
+        zeros = [units[at] for at in answer.zeros if units[at] < self._count]
+        self._flags.setdefault("zero", []).extend(zeros)
+        self._note(self._place(units, target), answer)
+        return _usage(answer.usage, self.delivered - before)
+
+    def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
+        """Put rows where they belong; return the units that are inputs, not parts of one."""
+        if target is None:
+            return units
+        whole = [at for at, unit in enumerate(units) if unit < self._count]
+        if self._rows is not None:
+            self._rows[[units[at] for at in whole]] = target[whole]
+        for at, unit in enumerate(units):
+            if unit >= self._count:
+                self._add_part(unit, target[at])
+        return [units[at] for at in whole]
+
+    def divide(self, unit: int, parts: Sequence[str], prefix: str) -> Sequence[int]:
+        """Replace a unit, or a part of one, by parts of it; return their numbers."""
+        texts = [prefix + part for part in parts]
+        first = len(self.plan.units)
+        self.plan.units.extend(texts)
+        self.plan.tokens.extend(unit_tokens(text) for text in texts)
+        return self._parts.divide(unit, first, [len(part) for part in parts])
+
+    def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
+        owner, vector = self._parts.add(part, row)
+        if vector is not None and owner not in self.failures and self._rows is not None:
+            self._rows[owner] = vector
+            self._have[owner] = 1
+            self.delivered += 1
+            self._flags.setdefault("split", []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:
             self._have[unit] = 1
         self.delivered += len(units)
-        self._flags.setdefault("zero", []).extend(units[at] for at in answer.zeros)
         if answer.unindexed and len(units) > 1:
             self._flags.setdefault("unindexed", []).extend(units)
         self._model = self._model or answer.model
         if answer.provider:
+            self.host = answer.provider
             self._providers[answer.provider] = None
         if answer.request_id:
             self._ids.append(answer.request_id)
@@ -88,7 +123,7 @@ class Collector:
     def fail(self, units: Sequence[int], error: EmbeddingError) -> None:
         """Record that these units will not be delivered, and why."""
         for unit in units:
-            self.failures[unit] = error
+            self.failures.setdefault(self._parts.owner(unit), error)
 
     @property
     def settled(self) -> int:
@@ -125,9 +160,9 @@ class Collector:
         )
 
     def _matrix(self) -> Matrix:
-        width = self.width or 0
         if self._rows is None:
-            self._rows = np.empty((len(self.plan.units), width), dtype=np.float32)
+            width = self.width or self._fallback_width or 0
+            self._rows = np.empty((self._count, width), dtype=np.float32)
         lost = [unit for unit, have in enumerate(self._have) if not have]
         if lost:
             self._rows[lost] = np.nan

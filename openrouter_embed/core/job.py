@@ -1,4 +1,4 @@
-"""One embed call as a state machine: `next(now)` says what to do, `feed(id, outcome, now)` what came.
+"""One embed call as a state machine: `next(now)` says what to do, `feed(...)` takes what came.
 
 Rules of this file:
 - Nothing here sends, waits or measures time. A driver asks `next` in a loop, does what it says and
@@ -23,11 +23,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.collect import Collector
-from openrouter_embed.core.pacing import Hold, Pacer, Signal, Ticket
+from openrouter_embed.core.ledger import Ledger
+from openrouter_embed.core.long import count_parts, split_text
+from openrouter_embed.core.pacing import Pacer, Signal, Ticket
 from openrouter_embed.core.plan import BodyMaker, Limits, Packer, Plan
 from openrouter_embed.core.redact import redact
+from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
 from openrouter_embed.core.verdict import (
-    ANSWERS,
     MAX_WAIT,
     Scope,
     Verdict,
@@ -36,6 +38,7 @@ from openrouter_embed.core.verdict import (
 )
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
 from openrouter_embed.errors import (
+    BudgetExceededError,
     ClientClosedError,
     DeadlineExceededError,
     EmbeddingError,
@@ -46,7 +49,8 @@ from openrouter_embed.result import EmbeddingResult, Progress, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from openrouter_embed.inputs import Item
+    from openrouter_embed.settings import Settings
+
 
 PATH: Final = "/embeddings"
 ATTEMPT_HEADER: Final = "X-OpenRouter-Embed-Attempt"
@@ -58,40 +62,21 @@ JITTER: Final = 0.1
 """Share by which a wait the server asked for may be lengthened, so that clients spread out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this request and feed its outcome back."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Drop this request and its connection; its outcome is settled."""
-
-    id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait for an outcome or a wake-up, but no longer than `until` (monotonic seconds)."""
-
-    until: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Nothing is left to do: ask for `result()`."""
-
-
-Step = Send | Abort | Wait | Done
-
-
 class FormatMemory:
-    """Which models turned out not to honour base64; one per client."""
+    """What a client has learned of its models' hosts: who fails on base64, who serves."""
 
     def __init__(self) -> None:
         self._floats: set[str] = set()
+        self._hosts: dict[str, str] = {}
+
+    def host(self, model: str) -> str | None:
+        """Return the host that the model's vectors come from, once one has served."""
+        return self._hosts.get(model)
+
+    def served(self, model: str, host: str) -> None:
+        """Remember the first host that served a model."""
+        if host:
+            self._hosts.setdefault(model, host)
 
     def prefers_floats(self, model: str) -> bool:
         """Whether base64 has failed for this model."""
@@ -117,6 +102,10 @@ class Terms:
         max_retries: Attempts beyond the first, per request.
         on_error: `raise` or `return`.
         normalize: Whether to scale rows to unit length.
+        long_input: `split` embeds a text that is too long in parts; `error` reports it.
+        input_tokens: Tokens of one input that the model reads, if known.
+        price: USD per token, for the spending limit; `None` where there is none.
+        pin: Whether every vector must come from the host that served first.
         spread: Whether inputs may be spread over several requests for the sake of speed.
         timed_by_driver: An attempt's time begins with `started`, not with `Send`.
         key_origin: Where the key came from, for messages.
@@ -132,9 +121,38 @@ class Terms:
     max_retries: int = 5
     on_error: str = "raise"
     normalize: bool = False
+    long_input: str = "error"
+    input_tokens: int | None = None
+    price: float | None = None
+    pin: bool = False
     spread: bool = True
     timed_by_driver: bool = False
     key_origin: str = ""
+
+
+def make_terms(settings: Settings, on_error: str, now: float, price: float | None) -> Terms:
+    """Return the terms that a call's settings ask for, its deadline counted from `now`."""
+    profile = settings.profile
+    return Terms(
+        model=settings.model,
+        encoding_format=settings.encoding_format,
+        base64=profile.base64,
+        width=settings.dimensions,
+        expected_width=profile.dimensions,
+        timeout=settings.timeout,
+        deadline=None if settings.deadline is None else now + settings.deadline,
+        max_retries=settings.max_retries,
+        on_error=on_error,
+        normalize=settings.normalize,
+        long_input=settings.long_input,
+        input_tokens=profile.max_input_tokens,
+        price=price,
+        pin=settings.pin_provider,
+        # Free models allow some twenty requests a minute: there fewer is faster.
+        spread=not settings.model.endswith(":free"),
+        timed_by_driver=settings.limiter is not None,
+        key_origin=settings.key_origin,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,7 @@ class _Flight:
     ticket: Ticket
     encoding: str
     expires: float | None
+    held: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +192,14 @@ class Job:
     def __init__(
         self,
         plan: Plan,
+        *,
         bodies: BodyMaker,
         limits: Limits,
         terms: Terms,
         pacer: Pacer,
         formats: FormatMemory,
         ports: Ports,
+        ledger: Ledger | None = None,
     ) -> None:
         self._plan = plan
         self._bodies = bodies
@@ -186,14 +207,16 @@ class Job:
         self._pacer = pacer
         self._formats = formats
         self._ports = ports
+        self._ledger = ledger or Ledger()
         self._packer = Packer(plan, limits)
-        self._rows = Collector(plan, terms.width)
+        self._rows = Collector(plan, terms.width, terms.expected_width)
         self._ids = itertools.count()
         self._again: list[tuple[float, int, _Batch]] = []
         self._suspects: deque[tuple[_Batch, Verdict]] = deque()
         self._flights: dict[int, _Flight] = {}
         self._aborts: deque[int] = deque()
         self._error: EmbeddingError | None = None
+        self._broke = False
         self._extra = 0
         self._largest = 1
 
@@ -211,7 +234,8 @@ class Job:
         if self._error is None and self._sendable(now):
             leave = self._pacer.enter(now, self._ports.wake)
             if isinstance(leave, Ticket):
-                return Send(self._launch(now, leave))
+                request = self._launch(now, leave)
+                return self.next(now) if request is None else Send(request)
             hold = math.inf if leave.until is None else leave.until
         elif not self._flights and (self._error is not None or not self._again):
             self._pacer.forget(self._ports.wake)
@@ -228,27 +252,49 @@ class Job:
         return Wait(None if earliest == math.inf else earliest)
 
     def _sendable(self, now: float) -> bool:
+        if self._flights and (self._broke or self._finding_host()):
+            return False
         ready = bool(self._again) and self._again[0][0] <= now
         return ready or self._packer.remaining > 0
 
-    def _launch(self, now: float, ticket: Ticket) -> Request:
+    def _finding_host(self) -> bool:
+        return self._terms.pin and self._formats.host(self._terms.model) is None
+
+    def _launch(self, now: float, ticket: Ticket) -> Request | None:
         batch = self._pick(now)
+        tokens = sum(self._plan.tokens[unit] for unit in batch.units)
+        held = tokens * (self._terms.price or 0.0)
+        if not self._ledger.reserve(held):
+            self._stop_spending(batch, ticket)
+            return None
         batch = replace(batch, attempts=batch.attempts + 1)
         units = [self._plan.units[unit] for unit in batch.units]
         encoding = self._encoding()
+        host = self._formats.host(self._terms.model) if self._terms.pin else None
         request = Request(
             id=next(self._ids),
             method="POST",
             path=PATH,
-            body=self._bodies.make(units, encoding),
+            body=self._bodies.make(units, encoding, host),
             headers=((ATTEMPT_HEADER, str(batch.attempts)),),
-            tokens=sum(self._plan.tokens[unit] for unit in batch.units),
+            tokens=tokens,
             max_reply=self._max_reply(len(units)),
             timeout=self._terms.timeout,
         )
         expires = None if self._terms.timed_by_driver else now + self._terms.timeout
-        self._flights[request.id] = _Flight(batch, ticket, encoding, expires)
+        self._flights[request.id] = _Flight(batch, ticket, encoding, expires, held)
         return request
+
+    def _stop_spending(self, batch: _Batch, ticket: Ticket) -> None:
+        """Wait for what is in flight, which may cost less than it reserved; else end the call."""
+        self._pacer.release(ticket, Signal.NEUTRAL)
+        self._requeue(batch, -math.inf)
+        self._broke = True
+        if not self._flights:
+            self._error = BudgetExceededError(
+                f"The next request could pass `max_cost` of ${self._ledger.limit:g}: "
+                f"${self._ledger.spent:g} are spent."
+            )
 
     def _pick(self, now: float) -> _Batch:
         if self._again and self._again[0][0] <= now:
@@ -321,23 +367,28 @@ class Job:
             else:
                 self._accepted(request_id, usage)
                 return
-        self._land(request_id, Signal.NEUTRAL, release=False)
-        self._charge(Usage(requests=1))
         verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
-        self._pacer.release(flight.ticket, verdict.rule.signal)
+        refused = isinstance(outcome, Reply) and doubt is None
+        self._land(request_id, verdict.rule.signal, spent=0.0 if refused else None)
+        self._charge(Usage(requests=1))
         stale = isinstance(outcome, Fault) and outcome.stale
         self._settle(flight, verdict, now, stale=stale)
 
     def _accepted(self, request_id: int, usage: Usage) -> None:
-        flight = self._land(request_id, Signal.FINE)
+        price = self._terms.price or 0.0
+        spent = usage.cost if usage.cost is not None else usage.total_tokens * price
+        flight = self._land(request_id, Signal.FINE, spent=spent)
         self._pacer.succeeded(retried=flight.batch.retries > 0)
+        self._formats.served(self._terms.model, self._rows.host)
         self._charge(usage + Usage(requests=1))
         self._report()
 
-    def _land(self, request_id: int, signal: Signal, *, release: bool = True) -> _Flight:
+    def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> _Flight:
+        """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
         flight = self._flights.pop(request_id)
-        if release:
-            self._pacer.release(flight.ticket, signal)
+        self._pacer.release(flight.ticket, signal)
+        self._ledger.settle(flight.held, flight.held if spent is None else spent)
+        self._broke = False
         return flight
 
     def _charge(self, usage: Usage) -> None:
@@ -398,10 +449,29 @@ class Job:
         heapq.heappush(self._again, (ready, next(self._ids), batch))
 
     def _finally(self, batch: _Batch, verdict: Verdict) -> None:
-        if verdict.rule.scope is Scope.INPUT and len(batch.units) > 1 and self._error is None:
-            self._suspects.append((batch, verdict))
-            return
+        if verdict.rule.scope is Scope.INPUT and self._error is None:
+            if len(batch.units) > 1:
+                self._suspects.append((batch, verdict))
+                return
+            if self._divided(batch, verdict):
+                return
         self._fail(batch, verdict)
+
+    def _divided(self, batch: _Batch, verdict: Verdict) -> bool:
+        """Send a text that is too long in parts, if the caller asked for that."""
+        unit = batch.units[0]
+        whole = self._plan.units[unit]
+        too_long = verdict.length or verdict.size
+        if self._terms.long_input != "split" or not too_long or not isinstance(whole, str):
+            return False
+        prefix = self._bodies.prefix
+        count = count_parts(self._plan.tokens[unit], self._terms.input_tokens)
+        parts = split_text(whole[len(prefix) :], count)
+        if len(parts) < 2:
+            return False
+        for part in self._rows.divide(unit, parts, prefix):
+            self._requeue(_Batch([part], attempts=batch.attempts), -math.inf)
+        return True
 
     def _fail(self, batch: _Batch, verdict: Verdict) -> None:
         error = verdict.error
@@ -487,5 +557,3 @@ class Job:
             self._land(request_id, Signal.NEUTRAL)
         self._pacer.forget(self._ports.wake)
         return ids
-
-

@@ -3,19 +3,25 @@
 Rules of this file:
 - One `Pacer` per client, shared by all of its calls, synchronous and asynchronous.
 - Time comes in as an argument; the lock comes in too, because calls share the state.
-- Waiting is not done here. Who cannot go leaves a callback and is woken when a place is free.
+- Waiting is not done here. Who cannot go stands in a line and is woken when there is room.
 
-The limit of requests in flight works like this. It starts moderate and grows by one with every
-success while the limit is what holds requests back, so it doubles in each round trip. A refusal
-for load shrinks it by a factor, once per round trip, and marks the level it was at as the ceiling.
-Below the ceiling it grows slowly; next to it it stays, and only after a long calm tries one more.
-A probe that succeeds makes the next one come sooner, so a recovered server is used in full again.
+The limit starts moderate and grows by one with every success while it is what holds requests back,
+so it doubles in each round trip. A refusal for load tells a level at which the server has had
+enough: the limit goes just below it, though never by more than half in one round trip. There it
+stays, and after a calm of many round trips tries one more. A trial that succeeds makes the next
+come sooner, one that fails makes it come later: a server that has recovered is used in full again,
+one that has not is hardly bothered.
+
+Single failures say nothing about load. Many in a row mean that the server is down: the limit falls
+to one until it answers, and a job pauses every sender between two attempts.
+
+The line is served in order, but a call that has no request in flight may pass it: a query is not
+kept waiting by a bulk job, and a call that nobody can wake keeps nobody waiting.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
@@ -28,14 +34,16 @@ if TYPE_CHECKING:
 
 START: Final = 16
 """Requests in flight to begin with."""
-SHRINK: Final = 0.7
-"""Factor on a refusal for load; Netflix's concurrency-limits and TCP's CUBIC use 0.7 to 0.9."""
-CALM: Final = 100
-"""Successes next to the ceiling before one more is tried: at most one refusal in a hundred."""
-TROUBLE_WINDOW: Final = 40
-"""Outcomes looked at to tell random failures from a server that is going under."""
-TROUBLE_SHARE: Final = 0.5
-"""Failures within the window above which they count as overload."""
+SHRINK: Final = 0.5
+"""Share of the limit that the refusals of one round trip leave at least."""
+CALM: Final = 32.0
+"""Round trips without a refusal before one more request is tried: 3 % refusals at the worst."""
+LONGEST_CALM: Final = 256.0
+"""Round trips between trials that keep failing."""
+CALM_AFTER_OUTAGE: Final = 2.0
+"""Round trips before the first trial once the server is back: an outage says little about load."""
+OUTAGE: Final = 10
+"""Failures in a row that mean an outage; with 30 % random ones that is 6 in a million."""
 
 RETRY_CAPACITY: Final = 100.0
 """Retries a client may spend in an outage, whatever the number of calls."""
@@ -75,87 +83,21 @@ class RetryBudget:
         self.tokens = min(self.capacity, self.tokens + (1.0 if retried else RETRY_REFILL))
 
 
-class AdaptiveLimit:
-    """How many requests may be in flight; see the head of this file."""
-
-    def __init__(self, highest: int, start: int = START) -> None:
-        self.highest = highest
-        self.limit = float(min(start, highest))
-        self._ceiling: int | None = None
-        self._calm = 0
-        self._patience = CALM
-        self._epoch = 0
-        self._recent: deque[bool] = deque(maxlen=TROUBLE_WINDOW)
-
-    @property
-    def whole(self) -> int:
-        """The limit as a count of requests."""
-        return max(1, math.floor(self.limit))
-
-    @property
-    def epoch(self) -> int:
-        """Changes with every shrinking; a request remembers the epoch it was sent in."""
-        return self._epoch
-
-    def update(self, signal: Signal, epoch: int, in_flight: int) -> None:
-        """Record an outcome.
-
-        Args:
-            signal: What it says about load.
-            epoch: The epoch in which the request was sent.
-            in_flight: Requests in flight when it ended, itself included.
-        """
-        if signal is Signal.NEUTRAL:
-            return
-        self._recent.append(signal is not Signal.FINE)
-        if signal is Signal.FINE:
-            self._grow(in_flight)
-        elif epoch == self._epoch and (signal is Signal.THROTTLED or self._going_under()):
-            self._shrink(in_flight)
-
-    def _going_under(self) -> bool:
-        full = len(self._recent) == TROUBLE_WINDOW
-        return full and sum(self._recent) > TROUBLE_SHARE * TROUBLE_WINDOW
-
-    def _grow(self, in_flight: int) -> None:
-        if in_flight < self.whole:
-            return
-        if self._ceiling is None:
-            self.limit = min(self.limit + 1, self.highest)
-        elif self.whole < self._ceiling - 1:
-            self.limit = min(self.limit + 1 / self.limit, self._ceiling - 1)
-        else:
-            self._stay()
-
-    def _stay(self) -> None:
-        self._calm += 1
-        if self._calm < max(self._patience, self.whole):
-            return
-        self._calm = 0
-        self._patience //= 2
-        if self.whole >= self.highest:
-            self._ceiling = None
-            return
-        self._ceiling = self.whole + 2
-        self.limit = float(self.whole + 1)
-
-    def _shrink(self, in_flight: int) -> None:
-        probed = self._ceiling is not None and self.whole >= self._ceiling - 1
-        level = min(in_flight, self.whole)
-        self._ceiling = max(2, level)
-        smaller = level - 1 if probed else level * SHRINK
-        self.limit = max(1.0, smaller)
-        self._calm = 0
-        self._patience = CALM
-        self._epoch += 1
-        self._recent.clear()
-
-
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to have one request in flight; given back by `Pacer.release`."""
+    """Leave to have one request in flight; given back by `Pacer.release`.
 
+    Attributes:
+        wake: Whose it is.
+        level: Requests in flight when it was given, this one included.
+        epoch: How often the limit had shrunk by then.
+        crowd: How often the limit had held somebody back by then.
+    """
+
+    wake: Wake
+    level: int
     epoch: int
+    crowd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +105,77 @@ class Hold:
     """No leave now: ask again at `until`, or when woken."""
 
     until: float | None
+
+
+class AdaptiveLimit:
+    """How many requests may be in flight; see the head of this file."""
+
+    def __init__(self, highest: int, start: int = START) -> None:
+        self.highest = highest
+        self.limit = min(start, highest)
+        self.epoch = 0
+        self.crowd = 0
+        self.failures = 0
+        self._ceiling = highest
+        self._floor = 1
+        self._calm = 0.0
+        self._patience = CALM
+        self._trying = False
+
+    def update(self, signal: Signal, ticket: Ticket) -> None:
+        """Record what the outcome of a request says about load."""
+        if signal is Signal.FINE:
+            self.failures = 0
+            if self.crowd > ticket.crowd:
+                self._grow()
+        elif signal is Signal.THROTTLED:
+            self._refused(ticket)
+        elif signal is Signal.TROUBLED:
+            self.failures += 1
+            if self.down and self.limit > 1 and ticket.epoch == self.epoch:
+                self._fall()
+
+    @property
+    def down(self) -> bool:
+        """Whether the server seems to be down."""
+        return self.failures >= OUTAGE
+
+    def _grow(self) -> None:
+        if self.limit < self._ceiling:
+            self.limit += 1
+        elif self.limit < self.highest:
+            self._calm += 1 / self.limit
+            if self._calm >= self._patience:
+                self._try_one_more()
+
+    def _try_one_more(self) -> None:
+        self._calm = 0.0
+        self._patience = max(1.0, self._patience / 2)
+        self._trying = True
+        self.limit += 1
+        self._ceiling = self.limit
+
+    def _refused(self, ticket: Ticket) -> None:
+        if ticket.level == 1:
+            return  # alone and yet refused: not for the number in flight
+        if ticket.epoch == self.epoch:
+            self.epoch += 1
+            self._floor = max(1, math.ceil(self.limit * SHRINK))
+            # A trial halves the patience: four times that is twice what it was.
+            longer = max(CALM, 4 * self._patience) if self._trying else CALM
+            self._patience = min(LONGEST_CALM, longer)
+            self._trying = False
+        # Older requests were sent into the same crowd: they tell its level more exactly.
+        self._ceiling = min(self._ceiling, max(self._floor, ticket.level - 1))
+        self.limit = min(self.limit, self._ceiling)
+        self._calm = 0.0
+
+    def _fall(self) -> None:
+        self.epoch += 1
+        self._ceiling = math.ceil(self.limit * SHRINK)
+        self._patience = CALM_AFTER_OUTAGE
+        self._calm = 0.0
+        self._floor = self.limit = 1
 
 
 class Pacer:
@@ -181,49 +194,68 @@ class Pacer:
         self.limit = AdaptiveLimit(max_concurrency, start)
         self.in_flight = 0
         self.cool_until = -math.inf
-        self._waiting: dict[Wake, None] = {}
+        self._held: dict[Wake, int] = {}
+        self._line: dict[Wake, None] = {}
 
     @property
     def spread(self) -> int:
         """Over how many requests a call's inputs are best spread now."""
-        return self.limit.whole
+        return self.limit.limit
+
+    @property
+    def server_down(self) -> bool:
+        """Whether the server seems to be down, so that whoever fails should pause everyone."""
+        return self.limit.down
 
     def enter(self, now: float, wake: Wake) -> Ticket | Hold:
         """Ask for leave to send.
 
         Args:
             now: Seconds, monotonic.
-            wake: Called from any thread when asking again may help.
+            wake: Called from any thread when asking again may help; it also tells calls apart.
         """
         with self.lock:
             if now < self.cool_until:
                 return Hold(self.cool_until)
-            if self.in_flight >= self.limit.whole:
-                self._waiting[wake] = None
+            full = self.in_flight >= self.limit.limit
+            if full or (wake in self._held and next(iter(self._line), wake) != wake):
+                self.limit.crowd += full
+                self._line.setdefault(wake)
                 return Hold(None)
-            self.in_flight += 1
-            return Ticket(self.limit.epoch)
+            ticket = self._admit(wake)
+            others = self._next_in_line(wake)
+        _ring(others)
+        return ticket
+
+    def _admit(self, wake: Wake) -> Ticket:
+        self._line.pop(wake, None)
+        self._held[wake] = self._held.get(wake, 0) + 1
+        self.in_flight += 1
+        return Ticket(wake, self.in_flight, self.limit.epoch, self.limit.crowd)
 
     def release(self, ticket: Ticket, signal: Signal) -> None:
         """Give leave back, with what the outcome says about load."""
         with self.lock:
-            self.limit.update(signal, ticket.epoch, self.in_flight)
+            self.limit.update(signal, ticket)
             self.in_flight -= 1
-            free = self.limit.whole - self.in_flight
-            woken = [wake for wake, _ in zip(tuple(self._waiting), range(free), strict=False)]
-            for wake in woken:
-                del self._waiting[wake]
-        for wake in woken:
-            wake()
+            left = self._held.pop(ticket.wake) - 1
+            if left:
+                self._held[ticket.wake] = left
+            others = self._next_in_line(ticket.wake)
+        _ring(others)
 
     def forget(self, wake: Wake) -> None:
-        """Drop a callback whose call is over, and pass its turn on."""
+        """Take a call out of the line: it wants nothing now, and its turn is another's."""
         with self.lock:
-            self._waiting.pop(wake, None)
-            others = tuple(self._waiting) if self.in_flight < self.limit.whole else ()
-            self._waiting = {} if others else self._waiting
-        for other in others:
-            other()
+            self._line.pop(wake, None)
+            others = self._next_in_line(wake)
+        _ring(others)
+
+    def _next_in_line(self, asking: Wake) -> list[Wake]:
+        """Return those for whom there is room; who is just asking need not be woken."""
+        room = self.limit.limit - self.in_flight
+        first = [wake for wake, _ in zip(self._line, range(room), strict=False)]
+        return [wake for wake in first if wake != asking]
 
     def cool_down(self, until: float) -> None:
         """Let nobody send before `until`, seconds, monotonic."""
@@ -239,3 +271,8 @@ class Pacer:
         """Record a request that brought what it was sent for."""
         with self.lock:
             self.budget.succeeded(retried=retried)
+
+
+def _ring(wakes: list[Wake]) -> None:
+    for wake in wakes:
+        wake()

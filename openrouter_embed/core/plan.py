@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -100,7 +100,7 @@ def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
             "This model wants a text prefix for the role, which cannot be put before token ids: "
             "pass texts, or `query_prefix=None, document_prefix=None`."
         )
-    content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(unit.value)
+    content = _read_content(unit)
     for part in content["content"]:
         if part.get("type") == "text":
             part["text"] = prefix + str(part.get("text", ""))
@@ -114,10 +114,15 @@ def unit_tokens(unit: str | Item) -> int:
         return estimate_tokens(unit)
     if unit.kind == "tokens":
         return len(unit.value)
-    content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(unit.value)
+    content = _read_content(unit)
     texts = [str(part["text"]) for part in content["content"] if "text" in part]
     media = len(content["content"]) - len(texts)
     return sum(map(estimate_tokens, texts)) + MEDIA_TOKENS * media
+
+
+def _read_content(unit: Item) -> dict[str, list[dict[str, Any]]]:
+    content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(cast(bytes, unit.value))
+    return content
 
 
 MEDIA_TOKENS: Final = 270
@@ -215,14 +220,20 @@ class BodyMaker:
         }
         self._rest = {name: value for name, value in fields.items() if value is not None}
 
-    def make(self, units: Sequence[str | Item], encoding_format: str) -> bytes:
-        """Return the body of a request for these units."""
+    def make(
+        self, units: Sequence[str | Item], encoding_format: str, host: str | None = None
+    ) -> bytes:
+        """Return the body of a request for these units, for one host alone if one is named."""
+        rest = self._rest
+        if host is not None:
+            only = {"only": [host], "allow_fallbacks": False}
+            rest = {**rest, "provider": {**rest.get("provider", {}), **only}}
         return encode(
             {
                 "model": self._model,
                 "input": [unit if isinstance(unit, str) else _plain(unit) for unit in units],
                 "encoding_format": encoding_format,
-                **self._rest,
+                **rest,
             }
         )
 

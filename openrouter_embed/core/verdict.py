@@ -1,7 +1,7 @@
 """What to do about an outcome: one table, which the documentation prints too.
 
 Rules of this file:
-- The status is an integer and is judged before the body; a body that cannot be read changes nothing.
+- The status is an integer and judged before the body; a body nobody can read changes nothing.
 - HTTP 200 with an `error` in it is that error.
 - A fault is judged here and nowhere else: no shell, library or framework retries on its own.
 """
@@ -9,11 +9,10 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -29,6 +28,9 @@ from openrouter_embed.errors import (
     api_error_class,
     printable,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Retry(Enum):
@@ -76,13 +78,13 @@ _FAILING: Final = Rule("a failing server or host", Retry.ALWAYS, Signal.TROUBLED
 _THROTTLED: Final = Rule("too many requests", Retry.ALWAYS, Signal.THROTTLED, cool=True)
 
 STATUS_RULES: Final[dict[int, Rule]] = {
-    **{status: _REFUSED for status in (400, 413, 422)},
+    **dict.fromkeys((400, 413, 422), _REFUSED),
     401: Rule("the key is refused", Retry.NEVER, scope=Scope.CALL),
     402: Rule("no credit left", Retry.NEVER, scope=Scope.CALL),
     403: Rule("not permitted", Retry.NEVER, scope=Scope.CALL),
     404: Rule("no such model or no host for it", Retry.NEVER, scope=Scope.CALL),
-    **{status: _FAILING for status in (408, 425, 500, 502, 503, 504, *range(520, 528))},
-    **{status: _THROTTLED for status in (429, 529)},
+    **dict.fromkeys((408, 425, 500, 502, 503, 504, *range(520, 528)), _FAILING),
+    **dict.fromkeys((429, 529), _THROTTLED),
     **{
         status: Rule("the server cannot do this", Retry.NEVER, scope=Scope.CALL)
         for status in (501, 505, 511)
@@ -141,6 +143,7 @@ class Verdict:
         error: What to raise if it is final.
         after: Seconds the server asked to wait; `None` if it did not say.
         size: The request was too large as a whole: smaller ones may pass, whatever they hold.
+        length: An input is longer than the model reads: its parts may pass.
     """
 
     rule: Rule
@@ -148,6 +151,7 @@ class Verdict:
     error: EmbeddingError
     after: float | None = None
     size: bool = False
+    length: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,49 +206,61 @@ def _judge_fault(fault: Fault) -> Verdict:
 
 def _judge_status(status: int, reply: Reply, problem: Problem, key_origin: str) -> Verdict:
     after = retry_after(reply.headers, problem.metadata, reply.wall)
-    name, rule, size = _classify(status, reply, problem, after)
+    name, rule = _classify(status, reply, problem, after)
     error = _api_error(status, reply.status, problem, after, key_origin)
-    return Verdict(rule, f"status:{status}:{name}", error, after, size)
+    return Verdict(
+        rule, f"status:{status}:{name}", error, after, size=name == "size", length=name == "length"
+    )
 
 
-def _classify(
-    status: int, reply: Reply, problem: Problem, after: float | None
-) -> tuple[str, Rule, bool]:
+def _classify(status: int, reply: Reply, problem: Problem, after: float | None) -> tuple[str, Rule]:
     plain = STATUS_RULES.get(status, _FINAL)
     told = reply.headers.get("x-should-retry", "").strip().lower()
     if told == "false" and plain.retry is not Retry.NEVER:
-        return "told_not_to", SPECIAL_RULES["told_not_to"], False
+        return "told_not_to", SPECIAL_RULES["told_not_to"]
     if told == "true" and (status == 409 or status >= 500) and plain.retry is Retry.NEVER:
-        return "told_to", SPECIAL_RULES["told_to"], False
+        return "told_to", SPECIAL_RULES["told_to"]
     for name, applies in _SPECIAL_CASES:
         if applies(status, problem, after):
-            return name, SPECIAL_RULES[name], False
+            return name, SPECIAL_RULES[name]
     if plain.scope is Scope.INPUT:
         return _refusal(status, problem)
-    return "", plain, False
+    return "", plain
 
 
-_SPECIAL_CASES: Final = (
-    ("budget_in_flight", lambda s, p, _: s == 402 and _source(p) == "openrouter_in_flight_budget"),
-    ("no_provider", lambda s, p, _: s == 404 and "no successful provider" in p.message.lower()),
-    (
-        "moderated",
-        lambda s, p, _: s == 403 and bool({"reasons", "flagged_input"} & set(p.metadata)),
-    ),
-    ("asked_to_wait", lambda s, _, after: s == 503 and after is not None),
+def _is_budget_in_flight(status: int, problem: Problem, _: float | None) -> bool:
+    return status == 402 and problem.metadata.get("limit_source") == "openrouter_in_flight_budget"
+
+
+def _is_no_provider(status: int, problem: Problem, _: float | None) -> bool:
+    return status == 404 and "no successful provider" in problem.message.lower()
+
+
+def _is_moderated(status: int, problem: Problem, _: float | None) -> bool:
+    return status == 403 and not {"reasons", "flagged_input"}.isdisjoint(problem.metadata)
+
+
+def _is_asked_to_wait(status: int, _: Problem, after: float | None) -> bool:
+    return status == 503 and after is not None
+
+
+_SPECIAL_CASES: Final[tuple[tuple[str, Callable[[int, Problem, float | None], bool]], ...]] = (
+    ("budget_in_flight", _is_budget_in_flight),
+    ("no_provider", _is_no_provider),
+    ("moderated", _is_moderated),
+    ("asked_to_wait", _is_asked_to_wait),
 )
 
 
-def _source(problem: Problem) -> object:
-    return problem.metadata.get("limit_source")
-
-
 _SIZE_TYPES: Final = frozenset({"token_limit_exceeded", "payload_too_large"})
+_LENGTH_TYPES: Final = frozenset(
+    {"context_length_exceeded", "max_tokens_exceeded", "string_too_long"}
+)
 _INPUT_TYPES: Final = frozenset(
     {
-        "context_length_exceeded", "max_tokens_exceeded", "string_too_long", "invalid_prompt",
-        "content_policy_violation", "refusal", "invalid_image", "image_too_large",
-        "image_too_small", "unsupported_image_format", "image_download_failed", "image_not_found",
+        "invalid_prompt", "content_policy_violation", "refusal", "invalid_image",
+        "image_too_large", "image_too_small", "unsupported_image_format",
+        "image_download_failed", "image_not_found",
     }
 )  # fmt: skip
 _COUNT_WORDS: Final = re.compile(
@@ -265,16 +281,16 @@ _LENGTH_WORDS: Final = re.compile(
 )
 
 
-def _refusal(status: int, problem: Problem) -> tuple[str, Rule, bool]:
+def _refusal(status: int, problem: Problem) -> tuple[str, Rule]:
     """Tell a refusal of inputs from one of the request: only the former is worth splitting."""
     kind = str(problem.metadata.get("error_type", problem.code or ""))
     if status == 413 or kind in _SIZE_TYPES or _COUNT_WORDS.search(problem.message):
-        return "size", _REFUSED, True
-    if kind in _INPUT_TYPES or _LENGTH_WORDS.search(problem.message):
-        return "input", _REFUSED, False
-    if _PARAMETER_WORDS.search(problem.message):
-        return "parameter", SPECIAL_RULES["parameter"], False
-    return "input", _REFUSED, False
+        return "size", _REFUSED
+    if kind in _LENGTH_TYPES or _LENGTH_WORDS.search(problem.message):
+        return "length", _REFUSED
+    if kind not in _INPUT_TYPES and _PARAMETER_WORDS.search(problem.message):
+        return "parameter", SPECIAL_RULES["parameter"]
+    return "input", _REFUSED
 
 
 def _api_error(
@@ -334,7 +350,8 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     data = dict(cast("dict[str, Any]", metadata)) if isinstance(metadata, dict) else {}
     availability = error.get("availability")
     if isinstance(availability, dict):
-        data.setdefault("retry_after_seconds", availability.get("retry_after"))
+        wait = cast("dict[str, Any]", availability).get("retry_after")
+        data.setdefault("retry_after_seconds", wait)
     message = error.get("message")
     return Problem(
         status=code if whole else None,

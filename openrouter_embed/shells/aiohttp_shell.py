@@ -22,7 +22,7 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
-from openrouter_embed.core.job import Abort, Job, Send, Wait
+from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     SOCKET_SLACK,
@@ -277,7 +277,7 @@ class Bell:
 Box = deque[tuple[int, Outcome | BaseException | None]]
 
 
-async def drive(job: Job, bell: Bell, transport: AiohttpTransport, settings: Settings) -> None:
+async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: Settings) -> None:
     """Do what a job says until it is done; on any exception drop what is in flight.
 
     Args:
@@ -307,7 +307,7 @@ async def drive(job: Job, bell: Bell, transport: AiohttpTransport, settings: Set
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
-def _feed(job: Job, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
+def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
     while box:
         request_id, outcome = box.popleft()
         if isinstance(outcome, BaseException):

@@ -25,7 +25,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
 from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
-from openrouter_embed.core.job import Abort, Done, Job, Send, Wait
+from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     SOCKET_SLACK,
@@ -238,7 +238,10 @@ class RequestsTransport:
     def _exchange(self, request: Request, progress: _Progress) -> Outcome:
         adapter, extra = self._adapter()
         prepared = self._prepare(request)
-        timeout = (min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK), request.timeout + SOCKET_SLACK)
+        timeout = (
+            min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK),
+            request.timeout + SOCKET_SLACK,
+        )
         response = adapter.send(prepared, stream=True, timeout=timeout, **extra)
         progress.begin(response)
         headers = _plain_headers(response.raw.headers)
@@ -336,7 +339,7 @@ def _read(raw: Any, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def drive(job: Job, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
+def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
     """Do what a job says until it is done; on any exception drop what is in flight.
 
     Args:
@@ -363,7 +366,7 @@ def drive(job: Job, inbox: Inbox, transport: RequestsTransport, settings: Settin
             attempts[request_id].abort()
 
 
-def _await(job: Job, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:
+def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:
     left = None if step.until is None else max(0.0, step.until - time.monotonic())
     try:
         message = inbox.get(timeout=left)

@@ -1,0 +1,228 @@
+"""Options: the names LangChain's users write, and what the client is told.
+
+Rules of this file:
+- One table of names. Values are checked by the client, before pydantic sees any of them.
+- No message of this file holds a value: an option may be a key.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+from pydantic import SecretStr
+
+from langchain_openrouter_embed._limiter import RequestLimiter
+from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient, Options
+from openrouter_embed.errors import printable
+
+if TYPE_CHECKING:
+    import requests
+    from langchain_core.rate_limiters import BaseRateLimiter
+    from typing_extensions import Required
+
+    from openrouter_embed import Limiter, Progress, ProviderPreferences
+
+    Key = SecretStr | str | Callable[[], str]
+    Preferences = ProviderPreferences | Mapping[str, Any]
+
+KEY_VARIABLE: Final = "OPENROUTER_API_KEY"
+KEY_FIELD: Final = "openrouter_api_key"
+RESTORED: Final = "lc_restored"
+"""Keyword that a dump carries, so that an object made from it may start without a key."""
+
+FIELD_OF: Final = {
+    "api_key": KEY_FIELD,
+    "base_url": "openrouter_api_base",
+    "provider": "openrouter_provider",
+    "timeout": "request_timeout",
+    "extra_body": "model_kwargs",
+    "max_batch_inputs": "chunk_size",
+}
+"""The client's option → the field of it, where LangChain has a name of its own."""
+
+OPTION_OF: Final = {field: option for option, field in FIELD_OF.items()}
+OPTIONS: Final = ("model", *Options.__annotations__)
+HERE_ONLY: Final = (KEY_FIELD, "limiter", "rate_limiter", "session", "on_progress")
+"""Fields that stay in this process: keys, callables, sessions and what holds locks."""
+
+_DECIDED: Final = {
+    "inputs": "the inputs are the method's first argument",
+    "role": "the method decides it; `input_type` can be set",
+    "on_error": "these methods return every vector or raise",
+    "progress": "it is called `show_progress_bar` here",
+}
+
+
+class EmbeddingsOptions(TypedDict, total=False):
+    """Every keyword of `OpenRouterEmbeddings`, for type checkers."""
+
+    model: Required[str]
+    openrouter_api_key: Key | None
+    api_key: Key | None
+    openrouter_api_base: str | None
+    base_url: str | None
+    openrouter_provider: Preferences | None
+    provider: Preferences | None
+    request_timeout: float | None
+    timeout: float | None
+    model_kwargs: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    chunk_size: int | None
+    max_batch_inputs: int | None
+    rate_limiter: BaseRateLimiter | None
+    show_progress_bar: bool
+    dimensions: int | None
+    encoding_format: Literal["auto", "float", "base64"]
+    query_input_type: str | None
+    document_input_type: str | None
+    query_prefix: str | None
+    document_prefix: str | None
+    query_instruction: str | None
+    user: str | None
+    app_url: str | None
+    app_title: str | None
+    app_categories: Sequence[str] | None
+    default_headers: Mapping[str, str] | None
+    deadline: float | None
+    max_retries: int
+    max_concurrency: int
+    max_batch_tokens: int | None
+    limiter: Limiter | None
+    empty: Literal["error", "zeros"]
+    normalize: bool
+    proxy: str | None
+    ca_bundle: str | os.PathLike[str] | None
+    session: requests.Session | None
+    on_progress: Callable[[Progress], None] | None
+
+
+class EmbedOptions(CallOptions, total=False):
+    """Keywords of one call, for type checkers."""
+
+    input_type: str | None
+    openrouter_provider: Preferences | None
+    request_timeout: float
+    model_kwargs: Mapping[str, Any] | None
+    chunk_size: int | None
+    show_progress_bar: bool
+
+
+def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Return options under the names of their fields.
+
+    Raises:
+        ConfigurationError: A name is unknown, or an option is given under two names.
+    """
+    known = list(fields)
+    named: dict[str, Any] = {}
+    for name, value in options.items():
+        field = FIELD_OF.get(name, name)
+        if field not in known:
+            raise ConfigurationError(_unknown(name, [*known, *FIELD_OF]))
+        if field in named:
+            alias = OPTION_OF.get(field, field)
+            raise ConfigurationError(f"`{alias}` and `{field}` are one option: pass one of them.")
+        named[field] = value
+    return named
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    text = printable(name, 60)
+    near = get_close_matches(text, list(known), n=1, cutoff=0.6)
+    return f"Unknown argument `{text}`." + (f" Did you mean `{near[0]}`?" if near else "")
+
+
+def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient, dict[str, Any]]:
+    """Make the client, and the values of the fields as the client understood them.
+
+    Args:
+        given: Options by field.
+        restored: Whether a key may be missing until the first request.
+
+    Raises:
+        ConfigurationError: An option is wrong, or there is no key.
+    """
+    options = _client_options(given)
+    own = {name: value for name, value in given.items() if OPTION_OF.get(name, name) not in OPTIONS}
+    if options["api_key"] is None and restored and not any(given.get(n) for n in HERE_ONLY):
+        client = _without_key(options)
+    else:
+        if options["api_key"] is None:
+            options["api_key"] = _environment_key(options)
+        client = EmbeddingClient(**options)
+    return client, {**own, **_field_values(client, given, options["api_key"])}
+
+
+def _client_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    named = {OPTION_OF.get(field, field): value for field, value in given.items()}
+    options = {name: value for name, value in named.items() if name in OPTIONS}
+    options.setdefault("model", None)  # the client says what is missing better than Python does
+    key = named.get("api_key")
+    options["api_key"] = key.get_secret_value() if isinstance(key, SecretStr) else key
+    if not isinstance(named.get("show_progress_bar", False), bool):
+        raise ConfigurationError("`show_progress_bar` must be True or False.")
+    if named.get("rate_limiter") is not None:
+        if named.get("limiter") is not None:
+            raise ConfigurationError("Pass `rate_limiter` or `limiter`, not both.")
+        options["limiter"] = RequestLimiter.around(named["rate_limiter"])
+    return options
+
+
+def _environment_key(options: Mapping[str, Any]) -> str:
+    """Return the environment's key, which is then the object's own, whatever happens to it there.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be sent.
+    """
+    EmbeddingClient(**options)  # it finds fault with the key in words that name the variable
+    return os.environ[KEY_VARIABLE]
+
+
+def _without_key(options: Mapping[str, Any]) -> EmbeddingClient:
+    """Make a client that looks for its key at its first request, as a restored one does."""
+    client = EmbeddingClient(**{**options, "api_key": "none-yet"})
+    copy: EmbeddingClient = pickle.loads(pickle.dumps(client))  # noqa: S301 - made just here
+    return copy
+
+
+def _field_values(client: EmbeddingClient, given: Mapping[str, Any], key: Any) -> dict[str, Any]:
+    settings = client.settings
+    values = {FIELD_OF.get(name, name): getattr(settings, name) for name in OPTIONS}
+    return {
+        **values,
+        KEY_FIELD: SecretStr(key.strip()) if isinstance(key, str) else key,
+        "openrouter_provider": settings.provider.to_wire() or None,
+        "app_categories": list(settings.app_categories) or None,
+        "default_headers": dict(settings.default_headers) or None,
+        "model_kwargs": dict(settings.extra_body) or None,
+        "limiter": given.get("limiter"),
+    }
+
+
+def call_options(overrides: Mapping[str, Any], *, bar: bool) -> dict[str, Any]:
+    """Return one call's keywords as the client names them.
+
+    Args:
+        overrides: As the caller wrote them; the client judges all but the names told here.
+        bar: Whether to show a progress bar unless the call says otherwise.
+
+    Raises:
+        ConfigurationError: A name stands for what the method itself decides, or twice for one.
+    """
+    options: dict[str, Any] = {"progress": bar}
+    for name, value in overrides.items():
+        option = OPTION_OF.get(name, name)
+        if option in _DECIDED:
+            raise ConfigurationError(f"`{name}` cannot be passed: {_DECIDED[option]}.")
+        if option == "show_progress_bar":
+            option = "progress"
+        elif option in options:
+            raise ConfigurationError(
+                f"`{option}` and `{FIELD_OF[option]}` are one option: pass one of them."
+            )
+        options[option] = value
+    return options

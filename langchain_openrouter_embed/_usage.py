@@ -1,0 +1,73 @@
+"""Tokens of embedding calls for LangChain's `get_usage_metadata_callback`.
+
+Rules of this file:
+- Nothing is imported or asked unless somebody has loaded LangChain's usage handlers.
+- A handler that fails is logged, by type alone, and never fails an embedding call.
+- Called in the caller's thread or task, for handlers hang on context variables.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import UsageMetadataCallbackHandler
+    from langchain_core.outputs import LLMResult
+
+    from openrouter_embed import EmbeddingResult
+
+_HANDLERS = "langchain_core.callbacks.usage"
+_log = logging.getLogger(__name__)
+
+
+def report_usage(model: str, result: EmbeddingResult | None) -> None:
+    """Tell the usage handlers that are active here what a call has consumed.
+
+    Args:
+        model: The model that was asked for; handlers count per model.
+        result: What came of the call, in part if it failed; `None` if nothing was sent.
+    """
+    if result is None or not result.usage.total_tokens or _HANDLERS not in sys.modules:
+        return
+    try:
+        handlers = _active()
+        message = _message(model, result) if handlers else None
+    except Exception as error:  # noqa: BLE001 - reporting is a courtesy, the vectors are there
+        _log.warning("Usage could not be reported: %s.", type(error).__name__)
+        return
+    for handler in handlers if message else ():
+        try:
+            handler.on_llm_end(message, run_id=uuid4())
+        except Exception as error:  # noqa: BLE001 - whatever a user's handler raises
+            _log.warning("%s failed with %s.", type(handler).__name__, type(error).__name__)
+
+
+def _active() -> list[UsageMetadataCallbackHandler]:
+    from langchain_core.callbacks import (  # noqa: PLC0415 - only where somebody listens
+        CallbackManager,
+        UsageMetadataCallbackHandler,
+    )
+    from langchain_core.runnables.config import ensure_config  # noqa: PLC0415
+
+    # Handlers of a `with` block, and those of the chain that this call is a part of.
+    manager = CallbackManager.configure(ensure_config().get("callbacks"))
+    return [h for h in manager.handlers if isinstance(h, UsageMetadataCallbackHandler)]
+
+
+def _message(model: str, result: EmbeddingResult) -> LLMResult:
+    from langchain_core.messages import AIMessage  # noqa: PLC0415 - only where somebody listens
+    from langchain_core.messages.ai import UsageMetadata  # noqa: PLC0415
+    from langchain_core.outputs import ChatGeneration, LLMResult  # noqa: PLC0415
+
+    usage = result.usage
+    message = AIMessage(
+        content="",
+        usage_metadata=UsageMetadata(
+            input_tokens=usage.total_tokens, output_tokens=0, total_tokens=usage.total_tokens
+        ),
+        response_metadata={"model_name": model, "cost": usage.cost},
+    )
+    return LLMResult(generations=[[ChatGeneration(message=message)]])

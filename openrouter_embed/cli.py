@@ -1,0 +1,111 @@
+"""The command line: `openrouter-embed demo | serve | models`.
+
+Rules of this file:
+- It only reads arguments and prints; what it shows is done elsewhere.
+- Without a key nothing goes to the network: the demo then starts the emulator and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.settings import KEY_VARIABLE
+from openrouter_embed.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_MODEL = "openai/text-embedding-3-small"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except EmbeddingError as error:
+        print(f"openrouter-embed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="openrouter-embed", description="OpenRouter embeddings for LangChain and LlamaIndex."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="demo | serve | models")
+
+    demo = commands.add_parser(
+        "demo", help="search the standard library's documentation with both frameworks"
+    )
+    demo.add_argument("question", nargs="*", help="questions of your own (default: four of ours)")
+    demo.add_argument("--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
+    demo.add_argument(
+        "--limit", type=_positive, default=3000, help="texts to embed (default: %(default)s)"
+    )
+    demo.set_defaults(run=_demo)
+
+    serve = commands.add_parser("serve", help="run the local emulator of the embeddings API")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8787)
+    serve.add_argument("--latency", type=float, default=0.0, help="seconds per request")
+    serve.add_argument("--latency-per-input", type=float, default=0.0, help="seconds per input")
+    serve.add_argument(
+        "--max-in-flight", type=_positive, help="answer 429 above this many requests at once"
+    )
+    serve.set_defaults(run=_serve)
+
+    models = commands.add_parser("models", help="list embedding models and what is done for each")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        from openrouter_embed.demo import run  # noqa: PLC0415 - needs both frameworks
+    except ModuleNotFoundError as error:
+        missing = error.name
+    else:
+        return run(options.model, options.limit, options.question, os.environ.get(KEY_VARIABLE))
+    print(
+        f"The demo needs both frameworks, and `{missing}` is not installed: "
+        "pip install 'openrouter-embed[demo]'",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from openrouter_embed.emulator import EmulatorOptions, serve  # noqa: PLC0415 - heavy
+
+    serve(
+        options.host,
+        options.port,
+        EmulatorOptions(
+            latency=options.latency,
+            latency_per_input=options.latency_per_input,
+            max_in_flight=options.max_in_flight,
+        ),
+    )
+    return 0
+
+
+def _models(_: argparse.Namespace) -> int:
+    from openrouter_embed.listing import model_table  # noqa: PLC0415 - heavy
+
+    print(model_table())
+    return 0

@@ -1,0 +1,204 @@
+"""The demo: one real corpus, searched through LangChain and through LlamaIndex, side by side.
+
+Rules of this file:
+- The corpus is the documentation of Python's standard library, which every machine has.
+- With a key it says what it will send and what that should cost before it sends anything; without
+  one it starts the emulator and says so.
+"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import sysconfig
+import textwrap
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.vectorstores import InMemoryVectorStore
+from llama_index.core import VectorStoreIndex
+from llama_index.core.schema import TextNode
+
+from langchain_openrouter_embed import OpenRouterEmbeddings
+from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed.client import EmbeddingClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from openrouter_embed.result import Usage
+
+QUESTIONS: Final = (
+    "How do I wrap a long line of text to a given width?",
+    "Find how similar two sequences or strings are",
+    "Run a shell command and capture its output",
+    "Pick the n largest elements of a collection",
+)
+SHORTEST: Final = 60
+LONGEST: Final = 1200
+ANSWERS: Final = 3
+COLUMN: Final = 46
+_SKIPPED: Final = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "turtledemo"})
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """One documented thing of the standard library."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one framework found.
+
+    Attributes:
+        found: For every question, (score, name) from best to worst.
+        seconds: To build the index, and per question.
+    """
+
+    found: list[list[tuple[float, str]]]
+    build_seconds: float
+    query_seconds: float
+    usage: Usage
+
+
+def run(model: str, limit: int, questions: Sequence[str], key: str | None) -> int:
+    """Embed the corpus through both frameworks, ask, and print the answers."""
+    docs = read_corpus(limit)
+    asked = list(questions) or list(QUESTIONS)
+    with _server(key) as options:
+        _announce(model, docs, options, live=key is not None)
+        left = _langchain(model, docs, asked, options)
+        right = _llama_index(model, docs, asked, options)
+    for number, question in enumerate(asked):
+        _show(question, left.found[number], right.found[number])
+    _summary(left, right)
+    return 0
+
+
+@contextmanager
+def _server(key: str | None) -> Iterator[dict[str, Any]]:
+    if key is not None:
+        yield {}
+        return
+    from openrouter_embed.emulator import Emulator  # noqa: PLC0415 - only without a key
+
+    with Emulator() as emulator:
+        yield {"api_key": "emulated", "base_url": emulator.base_url}
+
+
+def _announce(model: str, docs: Sequence[Doc], options: dict[str, Any], *, live: bool) -> None:
+    with EmbeddingClient(model, **options) as client:
+        estimate = client.estimate([doc.text for doc in docs])
+    cost = "of unknown price" if estimate.cost is None else f"about ${2 * estimate.cost:.4f}"
+    what = f"{len(docs)} texts, twice: about {2 * estimate.tokens:,} tokens, {cost}"
+    if live:
+        print(f"Using the live API at openrouter.ai with {model}. It will be sent {what}.")
+    else:
+        print(
+            f"No OPENROUTER_API_KEY is set, so a local emulator answers for {model}: its vectors "
+            f"are not the model's, and nothing is paid.\nLive, this would be {what}."
+        )
+
+
+def read_corpus(limit: int) -> list[Doc]:
+    """Return up to `limit` documented things of the standard library, spread over all of it."""
+    root = pathlib.Path(sysconfig.get_path("stdlib"))
+    docs = [doc for path in sorted(root.rglob("*.py")) for doc in _documented(root, path)]
+    if limit >= len(docs):
+        return docs
+    first = [doc for doc in docs if doc.name in _KEPT]
+    rest = [doc for doc in docs if doc.name not in _KEPT]
+    room = max(0, limit - len(first))
+    return (first + [rest[at * len(rest) // room] for at in range(room)])[:limit]
+
+
+_KEPT: Final = frozenset(
+    {"textwrap.wrap", "difflib.SequenceMatcher", "subprocess.run", "heapq.nlargest"}
+)
+"""What our own questions are about stays in however small a sample is asked for."""
+
+
+def _documented(root: pathlib.Path, path: pathlib.Path) -> Iterator[Doc]:
+    parts = path.relative_to(root).with_suffix("").parts
+    if _SKIPPED.intersection(parts) or any(part.startswith("_") for part in parts):
+        return
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    yield from _walk(tree, ".".join(parts))
+
+
+def _walk(node: ast.AST, name: str) -> Iterator[Doc]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, kinds):
+        text = ast.get_docstring(node) or ""
+        if len(text) >= SHORTEST:
+            yield Doc(name, f"{name}: {' '.join(text.split())}"[:LONGEST])
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, kinds[1:]) and not child.name.startswith("_"):
+            yield from _walk(child, f"{name}.{child.name}")
+
+
+def _langchain(
+    model: str, docs: Sequence[Doc], questions: Sequence[str], options: dict[str, Any]
+) -> Answers:
+    print("\nLangChain, InMemoryVectorStore:")
+    with OpenRouterEmbeddings(model=model, show_progress_bar=True, **options) as embeddings:
+        begin = time.perf_counter()
+        store = InMemoryVectorStore.from_texts(
+            [doc.text for doc in docs], embeddings, [{"name": doc.name} for doc in docs]
+        )
+        built = time.perf_counter()
+        hits = [store.similarity_search_with_score(question, ANSWERS) for question in questions]
+        asked = time.perf_counter()
+        found = [[(score, doc.metadata["name"]) for doc, score in part] for part in hits]
+        return Answers(found, built - begin, (asked - built) / len(questions), embeddings.usage)
+
+
+def _llama_index(
+    model: str, docs: Sequence[Doc], questions: Sequence[str], options: dict[str, Any]
+) -> Answers:
+    print("LlamaIndex, VectorStoreIndex:")
+    nodes = [TextNode(text=doc.text, id_=doc.name) for doc in docs]
+    unique = list({node.node_id: node for node in nodes}.values())
+    with OpenRouterEmbedding(model_name=model, **options) as embedding:
+        begin = time.perf_counter()
+        index = VectorStoreIndex(unique, embed_model=embedding, show_progress=True)
+        built = time.perf_counter()
+        retriever = index.as_retriever(similarity_top_k=ANSWERS)
+        hits = [retriever.retrieve(question) for question in questions]
+        asked = time.perf_counter()
+        found = [[(hit.score or 0.0, hit.node.node_id) for hit in part] for part in hits]
+        return Answers(found, built - begin, (asked - built) / len(questions), embedding.usage)
+
+
+def _show(
+    question: str, left: Sequence[tuple[float, str]], right: Sequence[tuple[float, str]]
+) -> None:
+    print(f"\n? {question}")
+    print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
+    for one, other in zip(left, right, strict=True):
+        print(f"  {_cell(one):<{COLUMN}}{_cell(other)}")
+
+
+def _cell(hit: tuple[float, str]) -> str:
+    score, name = hit
+    return f"{score:.3f} {textwrap.shorten(name, COLUMN - 8, placeholder='…')}"
+
+
+def _summary(left: Answers, right: Answers) -> None:
+    print()
+    for name, answers in (("LangChain", left), ("LlamaIndex", right)):
+        usage = answers.usage
+        cost = "cost unknown" if usage.cost is None else f"${usage.cost:.4f}"
+        print(
+            f"{name:<11}index {answers.build_seconds:5.2f} s, question "
+            f"{1000 * answers.query_seconds:4.0f} ms, {usage.requests} requests, "
+            f"{usage.total_tokens:,} tokens, {cost}"
+        )

@@ -1,0 +1,60 @@
+"""The catalogue as a table: every embedding model, and what this package does for it.
+
+Rules of this file:
+- The live catalogue is public, so it is asked without a key; the table of profiles says the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from openrouter_embed.catalogue import ModelInfo
+from openrouter_embed.client import EmbeddingClient
+from openrouter_embed.engine import Engine
+from openrouter_embed.settings import KEY_VARIABLE, make_settings
+
+if TYPE_CHECKING:
+    from openrouter_embed.models import ModelProfile
+
+_HEAD = ("model", "USD / M tokens", "context", "width", "query", "document")
+
+
+def model_table() -> str:
+    """Fetch the catalogue and return it as aligned text.
+
+    Raises:
+        EmbeddingError: The catalogue could not be fetched.
+    """
+    options = {"model": "*", "api_key": os.environ.get(KEY_VARIABLE) or "none"}
+    engine = Engine(make_settings(options, os.environ))
+    with EmbeddingClient.from_engine(engine) as client:
+        rows = [_HEAD, *(_row(model) for model in client.models())]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(model: ModelInfo) -> tuple[str, ...]:
+    profile = model.profile
+    price = "?" if model.price is None else f"{model.price * 1e6:g}"
+    return (
+        model.id,
+        price,
+        f"{model.context_length:,}" if model.context_length else "?",
+        str(profile.dimensions or "?"),
+        describe_role(profile, "query"),
+        describe_role(profile, "document"),
+    )
+
+
+def describe_role(profile: ModelProfile, role: str) -> str:
+    """Say in a few words what a profile does for a role."""
+    sent = profile.query_input_type if role == "query" else profile.document_input_type
+    prefix = profile.query_prefix if role == "query" else profile.document_prefix
+    if sent:
+        return f"input_type={sent}"
+    return f"prefix {prefix!r}" if prefix else "as it is"
