@@ -1,6 +1,6 @@
-"""Use one adapter for real, against the emulator, in an environment without the other framework.
+"""Use one adapter for real, against the emulator, where the other framework is not installed.
 
-Usage: adapter_alone.py langchain | llama_index [both]; `both` allows the other framework to be there.
+Usage: adapter_alone.py langchain | llama_index [both]; with `both` the other one may be there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 import importlib.util
 import sys
 from typing import Any
+
+import numpy as np
 
 from openrouter_embed.emulator import Emulator
 
@@ -41,10 +43,7 @@ def main() -> None:
     with Emulator(backend="hashed") as emulator:
         options = {"api_key": "emulated", "base_url": emulator.base_url}
         sync, native = {"langchain": langchain, "llama_index": llama_index}[name](options)
-    close = all(
-        abs(a - b) < 1e-5 for one, two in zip(sync, native, strict=True) for a, b in zip(one, two, strict=True)
-    )
-    if len(sync) != len(TEXTS) or len(sync[0]) != 1024 or not close:
+    if len(sync) != len(TEXTS) or len(sync[0]) != 1024 or not np.allclose(sync, native, atol=1e-5):
         sys.exit(f"{name}: wrong vectors")
     print(f"{name}: {len(sync)} vectors of {len(sync[0])}, sync and async agree")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
@@ -20,6 +19,8 @@ from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient, O
 from openrouter_embed.errors import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     import requests
     from langchain_core.rate_limiters import BaseRateLimiter
     from typing_extensions import Required
@@ -148,7 +149,7 @@ def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient,
     """
     options = _client_options(given)
     own = {name: value for name, value in given.items() if OPTION_OF.get(name, name) not in OPTIONS}
-    if options["api_key"] is None and restored and not any(given.get(n) for n in HERE_ONLY):
+    if options["api_key"] is None and restored and all(given.get(n) is None for n in HERE_ONLY):
         client = _without_key(options)
     else:
         if options["api_key"] is None:

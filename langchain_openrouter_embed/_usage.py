@@ -33,16 +33,17 @@ def report_usage(model: str, result: EmbeddingResult | None) -> None:
     if result is None or not result.usage.total_tokens or _HANDLERS not in sys.modules:
         return
     try:
-        handlers = _active()
-        message = _message(model, result) if handlers else None
+        for handler in _active():
+            _tell(handler, model, result)
     except Exception as error:  # noqa: BLE001 - reporting is a courtesy, the vectors are there
         _log.warning("Usage could not be reported: %s.", type(error).__name__)
-        return
-    for handler in handlers if message else ():
-        try:
-            handler.on_llm_end(message, run_id=uuid4())
-        except Exception as error:  # noqa: BLE001 - whatever a user's handler raises
-            _log.warning("%s failed with %s.", type(handler).__name__, type(error).__name__)
+
+
+def _tell(handler: UsageMetadataCallbackHandler, model: str, result: EmbeddingResult) -> None:
+    try:
+        handler.on_llm_end(_message(model, result), run_id=uuid4())
+    except Exception as error:  # noqa: BLE001 - whatever a user's handler raises
+        _log.warning("%s failed with %s.", type(handler).__name__, type(error).__name__)
 
 
 def _active() -> list[UsageMetadataCallbackHandler]:

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
-    from openrouter_embed.models import ModelProfile, find_profile
+    from openrouter_embed.models import (
+        ModelProfile,
+        find_profile,
+        register_profile,
+        unregister_profile,
+    )
     from openrouter_embed.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.settings import CallOptions, Limiter, Options
@@ -71,6 +76,8 @@ __all__ = [
     "Usage",
     "__version__",
     "find_profile",
+    "register_profile",
+    "unregister_profile",
 ]
 
 _HOMES = {
@@ -89,6 +96,8 @@ _HOMES = {
     "ProviderPreferences": "provider",
     "Usage": "result",
     "find_profile": "models",
+    "register_profile": "models",
+    "unregister_profile": "models",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import queue
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from openrouter_embed.bars import listening
@@ -20,7 +21,6 @@ from openrouter_embed.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import (
-        AsyncIterable,
         AsyncIterator,
         Callable,
         Iterable,
@@ -97,12 +97,12 @@ async def parts_of(
     iterable: Iterable[Input] | AsyncIterable[Input], size: int
 ) -> AsyncIterator[list[Input]]:
     """Yield lists of at most `size` items of an iterable, asynchronous or not."""
-    if not hasattr(iterable, "__aiter__"):
+    part: list[Input] = []
+    if not isinstance(iterable, AsyncIterable):
         source = iter(iterable)
         while part := list(itertools.islice(source, size)):
             yield part
         return
-    part = []
     async for item in iterable:
         part.append(item)
         if len(part) == size:

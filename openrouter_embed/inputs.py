@@ -152,14 +152,15 @@ def read_inputs(inputs: object) -> list[str | Item]:
     """
     if isinstance(inputs, str):
         return [_check_text(inputs, 0)]
-    if isinstance(inputs, (ImageInput, Mapping)):
+    if isinstance(inputs, ImageInput):
         return [_read_item(inputs, 0)]
-    whole = cast(object, inputs)
-    if isinstance(whole, (bytes, bytearray, AbstractSet)) or not isinstance(whole, Iterable):
+    if isinstance(inputs, Mapping):
+        return [_read_item(cast("Mapping[str, object]", inputs), 0)]
+    if isinstance(inputs, (bytes, bytearray, AbstractSet)) or not isinstance(inputs, Iterable):
         raise ConfigurationError(
             f"Cannot embed a {type(inputs).__name__}: pass a string or a list of strings."
         )
-    items = list(cast(Iterable[object], whole))
+    items = list(cast("Iterable[object]", inputs))
     if items and _is_token_id(items[0]):
         return [_read_tokens(items, None)]
     return [
@@ -215,14 +216,18 @@ def _is_array(item: object) -> bool:
 
 
 def _is_token_id(value: object) -> bool:
-    return isinstance(value, (Integral, float)) and type(value) is not bool
+    return isinstance(value, (Integral, float)) and not _is_flag(value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)  # which Python counts among the integers
 
 
 def _read_tokens(values: Sequence[object], at: int | None) -> Item:
     which = "The token array" if at is None else f"Input {at}"
     tokens: list[int] = []
     for value in values:
-        if type(value) is bool or not isinstance(value, Integral) or int(value) < 0:
+        if _is_flag(value) or not isinstance(value, Integral) or int(value) < 0:
             raise ConfigurationError(
                 f"{which} holds a {type(value).__name__} that is no token id: token ids are whole "
                 "numbers from 0 up, and a list may not mix them with anything else."

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from openrouter_embed.catalogue import ModelInfo
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.engine import Engine
 from openrouter_embed.settings import KEY_VARIABLE, make_settings
 
 if TYPE_CHECKING:
+    from openrouter_embed.catalogue import ModelInfo
     from openrouter_embed.models import ModelProfile
 
 _HEAD = ("model", "USD / M tokens", "context", "width", "query", "document")
@@ -31,11 +31,8 @@ def model_table() -> str:
     with EmbeddingClient.from_engine(engine) as client:
         rows = [_HEAD, *(_row(model) for model in client.models())]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def _row(model: ModelInfo) -> tuple[str, ...]:

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from openrouter_embed.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Role = Literal["query", "document"]
 Confidence = Literal["recorded", "documented", "reported", "assumed"]
@@ -360,14 +357,68 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
 )
 
 
-def find_profile(model: str, profiles: Sequence[ModelProfile] = PROFILES) -> ModelProfile:
+KNOWN_MODELS: Final = (
+    "baai/bge-base-en-v1.5",
+    "baai/bge-large-en-v1.5",
+    "baai/bge-m3",
+    "google/gemini-embedding-001",
+    "google/gemini-embedding-2",
+    "google/gemini-embedding-2-preview",
+    "intfloat/e5-base-v2",
+    "intfloat/e5-large-v2",
+    "intfloat/multilingual-e5-large",
+    "liquid/lfm-2.5-embedding-350m:free",
+    "mistralai/codestral-embed-2505",
+    "mistralai/mistral-embed-2312",
+    "nvidia/llama-nemotron-embed-vl-1b-v2:free",
+    "nvidia/nemotron-3-embed-1b:free",
+    "openai/text-embedding-3-large",
+    "openai/text-embedding-3-small",
+    "openai/text-embedding-ada-002",
+    "perplexity/pplx-embed-v1-0.6b",
+    "perplexity/pplx-embed-v1-4b",
+    "qwen/qwen3-embedding-4b",
+    "qwen/qwen3-embedding-8b",
+    "sentence-transformers/all-minilm-l12-v2",
+    "sentence-transformers/all-minilm-l6-v2",
+    "sentence-transformers/all-mpnet-base-v2",
+    "sentence-transformers/multi-qa-mpnet-base-dot-v1",
+    "sentence-transformers/paraphrase-minilm-l6-v2",
+    "thenlper/gte-base",
+    "thenlper/gte-large",
+    "voyageai/voyage-4",
+    "voyageai/voyage-4-large",
+    "voyageai/voyage-4-lite",
+    "voyageai/voyage-code-4",
+    "voyageai/voyage-multimodal-3.5",
+)
+"""Embedding models that OpenRouter listed in autumn 2026; used to suggest names, not to refuse."""
+
+_registered: list[ModelProfile] = []
+
+
+def register_profile(profile: ModelProfile) -> None:
+    """Put a profile of your own before the table's; the last one registered is looked at first.
+
+    It holds for this process: a worker process that unpickles a client must register it, too.
+    """
+    _registered.insert(0, profile)
+
+
+def unregister_profile(profile: ModelProfile) -> None:
+    """Take a registered profile back; one that was never registered is ignored."""
+    if profile in _registered:
+        _registered.remove(profile)
+
+
+def find_profile(model: str) -> ModelProfile:
     """Return the profile of a model id; ids are compared without regard to case.
 
     A variant suffix such as `:free` is ignored unless a pattern names it.
     """
     whole = model.lower()
     names = (whole, whole.split(":", 1)[0])
-    for profile in profiles:
+    for profile in (*_registered, *PROFILES):
         if any(fnmatchcase(name, profile.pattern) for name in names):
             return profile
     return PROFILES[-1]

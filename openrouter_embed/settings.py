@@ -570,7 +570,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
 }
 
 CALL_OPTIONS: Final = frozenset(_CHECKS) - {
-    "api_key", "base_url", "session", "proxy", "ca_bundle", "max_concurrency", "limiter", "max_cost",
-    "default_headers", "app_url", "app_title", "app_categories",
+    "api_key", "base_url", "session", "proxy", "ca_bundle", "max_concurrency", "limiter",
+    "max_cost", "default_headers", "app_url", "app_title", "app_categories",
 }  # fmt: skip
 """Options that one call may override; the rest belong to the client's connections."""

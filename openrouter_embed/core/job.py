@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.collect import Collector
+from openrouter_embed.core.hints import advise
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.long import count_parts, split_text
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
@@ -38,6 +39,7 @@ from openrouter_embed.core.verdict import (
 )
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
 from openrouter_embed.errors import (
+    APIError,
     BudgetExceededError,
     ClientClosedError,
     DeadlineExceededError,
@@ -476,7 +478,9 @@ class Job:
     def _fail(self, batch: _Batch, verdict: Verdict) -> None:
         error = verdict.error
         error.attempts = batch.attempts
-        redact(error, [self._plan.units[unit] for unit in batch.units])
+        if isinstance(error, APIError):
+            redact(error, [self._plan.units[unit] for unit in batch.units])
+            advise(error, self._terms.model)
         self._rows.fail(batch.units, error)
         scope = verdict.rule.scope
         single = scope is Scope.INPUT and len(batch.units) == 1

@@ -22,6 +22,7 @@ kept waiting by a bulk job, and a call that nobody can wake keeps nobody waiting
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
@@ -40,10 +41,14 @@ CALM: Final = 32.0
 """Round trips without a refusal before one more request is tried: 3 % refusals at the worst."""
 LONGEST_CALM: Final = 256.0
 """Round trips between trials that keep failing."""
+LEAST_CALM: Final = 0.25
+"""Round trips between trials that keep succeeding."""
 CALM_AFTER_OUTAGE: Final = 2.0
 """Round trips before the first trial once the server is back: an outage says little about load."""
 OUTAGE: Final = 10
 """Failures in a row that mean an outage; with 30 % random ones that is 6 in a million."""
+MEMORY: Final = 2 * OUTAGE
+"""Failures remembered to find rows among them."""
 
 RETRY_CAPACITY: Final = 100.0
 """Retries a client may spend in an outage, whatever the number of calls."""
@@ -89,12 +94,14 @@ class Ticket:
 
     Attributes:
         wake: Whose it is.
+        number: Counts the requests of the client in the order in which they were sent.
         level: Requests in flight when it was given, this one included.
         epoch: How often the limit had shrunk by then.
         crowd: How often the limit had held somebody back by then.
     """
 
     wake: Wake
+    number: int
     level: int
     epoch: int
     crowd: int
@@ -107,6 +114,41 @@ class Hold:
     until: float | None
 
 
+class Luck:
+    """How many requests failed in a row, in the order in which they were sent.
+
+    Failures often come back faster than successes, and old successes still arrive when a server
+    has gone down: only the order of sending tells chance from an outage.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._failed: deque[int] = deque(maxlen=MEMORY)
+        self._newest_success = -1
+
+    def succeeded(self, number: int) -> None:
+        """Record a success; an older one than the newest failure does not end a row."""
+        self._newest_success = max(self._newest_success, number)
+        if not self._failed or number > max(self._failed):
+            self.failures = 0
+
+    def failed(self, number: int) -> None:
+        """Record a failure; one that newer successes have overtaken stands alone."""
+        self._failed.append(number)
+        row = 1
+        if number > self._newest_success:
+            known = set(self._failed)
+            row += _steps(known, number, -1) + _steps(known, number, 1)
+        self.failures = row
+
+
+def _steps(known: set[int], start: int, step: int) -> int:
+    count = 0
+    while start + step * (count + 1) in known:
+        count += 1
+    return count
+
+
 class AdaptiveLimit:
     """How many requests may be in flight; see the head of this file."""
 
@@ -115,7 +157,7 @@ class AdaptiveLimit:
         self.limit = min(start, highest)
         self.epoch = 0
         self.crowd = 0
-        self.failures = 0
+        self.luck = Luck()
         self._ceiling = highest
         self._floor = 1
         self._calm = 0.0
@@ -125,20 +167,21 @@ class AdaptiveLimit:
     def update(self, signal: Signal, ticket: Ticket) -> None:
         """Record what the outcome of a request says about load."""
         if signal is Signal.FINE:
-            self.failures = 0
+            self.luck.succeeded(ticket.number)
             if self.crowd > ticket.crowd:
                 self._grow()
         elif signal is Signal.THROTTLED:
+            self.luck.failed(ticket.number)
             self._refused(ticket)
         elif signal is Signal.TROUBLED:
-            self.failures += 1
+            self.luck.failed(ticket.number)
             if self.down and self.limit > 1 and ticket.epoch == self.epoch:
                 self._fall()
 
     @property
     def down(self) -> bool:
         """Whether the server seems to be down."""
-        return self.failures >= OUTAGE
+        return self.luck.failures >= OUTAGE
 
     def _grow(self) -> None:
         if self.limit < self._ceiling:
@@ -150,7 +193,7 @@ class AdaptiveLimit:
 
     def _try_one_more(self) -> None:
         self._calm = 0.0
-        self._patience = max(1.0, self._patience / 2)
+        self._patience = max(LEAST_CALM, self._patience / 2)
         self._trying = True
         self.limit += 1
         self._ceiling = self.limit
@@ -194,6 +237,7 @@ class Pacer:
         self.limit = AdaptiveLimit(max_concurrency, start)
         self.in_flight = 0
         self.cool_until = -math.inf
+        self._number = 0
         self._held: dict[Wake, int] = {}
         self._line: dict[Wake, None] = {}
 
@@ -201,6 +245,11 @@ class Pacer:
     def spread(self) -> int:
         """Over how many requests a call's inputs are best spread now."""
         return self.limit.limit
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row, of any call: how little reason there is to try again at once."""
+        return self.limit.luck.failures
 
     @property
     def server_down(self) -> bool:
@@ -231,7 +280,8 @@ class Pacer:
         self._line.pop(wake, None)
         self._held[wake] = self._held.get(wake, 0) + 1
         self.in_flight += 1
-        return Ticket(wake, self.in_flight, self.limit.epoch, self.limit.crowd)
+        self._number += 1
+        return Ticket(wake, self._number, self.in_flight, self.limit.epoch, self.limit.crowd)
 
     def release(self, ticket: Ticket, signal: Signal) -> None:
         """Give leave back, with what the outcome says about load."""

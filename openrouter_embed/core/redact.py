@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.errors import APIError, EmbeddingError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openrouter_embed.errors import APIError
     from openrouter_embed.inputs import Item
 
 SHORTEST: Final = 16
@@ -21,10 +20,8 @@ SHORTEST: Final = 16
 _MARK: Final = "[input]"
 
 
-def redact(error: EmbeddingError, units: Sequence[str | Item]) -> None:
+def redact(error: APIError, units: Sequence[str | Item]) -> None:
     """Replace quotations of these inputs in an API error's message."""
-    if not isinstance(error, APIError):
-        return
     texts = [unit for unit in units if isinstance(unit, str)]
     clean = cut_quotations(error.message, texts)
     if clean != error.message:

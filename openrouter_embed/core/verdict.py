@@ -121,7 +121,7 @@ FAULT_RULES: Final[dict[FaultKind, Rule]] = {
     FaultKind.TOO_LARGE: Rule("the body grows past its limit", Retry.NEVER, scope=Scope.CALL),
     FaultKind.PROTOCOL: Rule("the answer is not HTTP", Retry.ALWAYS),
     FaultKind.PROXY: Rule("the proxy refuses", Retry.NEVER, scope=Scope.CALL),
-    FaultKind.FRAMING: Rule("the answer contradicts itself", Retry.NEVER, scope=Scope.CALL),
+    FaultKind.FRAMING: Rule("the answer's head is malformed", Retry.NEVER, scope=Scope.CALL),
     FaultKind.REDIRECT: Rule("a redirect; none is followed", Retry.NEVER, scope=Scope.CALL),
     FaultKind.LOCAL: Rule("the request could not be made here", Retry.NEVER, scope=Scope.CALL),
 }

@@ -31,7 +31,7 @@ class FaultKind(str, Enum):
     PROXY = "proxy"
     """The proxy refuses to connect us: it may want credentials."""
     FRAMING = "framing"
-    """A protocol fault that a retry cannot mend: contradictory message framing, an alien proxy."""
+    """A protocol fault that a retry cannot mend: a head that is malformed or contradicts itself."""
     LOCAL = "local"
     """The request could not be built here: a key callback or a limiter failed."""
 
@@ -113,7 +113,7 @@ _SENTENCES: Final[dict[FaultKind, str]] = {
     FaultKind.DECODE: "The body from {host} is not what its Content-Encoding says.",
     FaultKind.TOO_LARGE: "The answer from {host} is larger than {limit} bytes; it was not read on.",
     FaultKind.PROTOCOL: "What {host} answered is not HTTP.",
-    FaultKind.FRAMING: "The answer from {host} contradicts itself about its length.",
+    FaultKind.FRAMING: "The head of the answer from {host} is malformed or contradicts itself.",
     FaultKind.PROXY: "The proxy refused to connect to {host}: it may want credentials.",
 }
 

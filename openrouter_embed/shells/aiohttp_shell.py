@@ -35,6 +35,7 @@ from openrouter_embed.core.wire import (
 )
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.shells.route import find_route
+from openrouter_embed.shells.shared import FramingError, check_head, unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -53,9 +54,11 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
     (asyncio.TimeoutError, FaultKind.TIMEOUT),
     (aiohttp.ServerDisconnectedError, FaultKind.RESET),
     (http_exceptions.BadStatusLine, FaultKind.PROTOCOL),
-    (http_exceptions.LineTooLong, FaultKind.PROTOCOL),
     (aiohttp.ClientPayloadError, FaultKind.TRUNCATED),
     (http_exceptions.BadHttpMessage, FaultKind.FRAMING),
+    (FramingError, FaultKind.FRAMING),
+    (UnicodeError, FaultKind.DNS),
+    (aiohttp.InvalidURL, FaultKind.DNS),
     (aiohttp.ClientOSError, FaultKind.RESET),
     (OSError, FaultKind.RESET),
     (aiohttp.ClientError, FaultKind.PROTOCOL),
@@ -137,10 +140,10 @@ class AiohttpTransport:
             return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
         except ContentError:
             return fault(FaultKind.DECODE, self._route.host)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             kind = classify(error, in_body=trace.in_body)
             if kind is None:
-                raise
+                return unforeseen(error)
             stale = kind is FaultKind.RESET and trace.reused
             return fault(kind, self._route.host, stale=stale)
 
@@ -159,9 +162,7 @@ class AiohttpTransport:
             trace_request_ctx=trace,
         ) as response:
             trace.in_body = True
-            headers: dict[str, str] = {}
-            for name, value in response.headers.items():
-                headers.setdefault(name.lower(), value)
+            headers = check_head(response.headers.items())
             body = await _read(response, request.max_reply)
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
         return Reply(response.status, headers, content, time.time())
@@ -303,7 +304,8 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
                 return
     finally:
         for request_id in job.close():
-            tasks[request_id].cancel()
+            if request_id in tasks:  # it may have been cancelled before it was begun
+                tasks[request_id].cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 

@@ -10,8 +10,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
+import email.errors
 import http.client
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -38,6 +41,7 @@ from openrouter_embed.core.wire import (
 )
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.shells.route import Route, find_route
+from openrouter_embed.shells.shared import FramingError, check_head, unforeseen
 from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
@@ -64,7 +68,12 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
     (http.client.RemoteDisconnected, FaultKind.RESET),
     (http.client.IncompleteRead, FaultKind.TRUNCATED),
     (urllib3_errors.InvalidChunkLength, FaultKind.TRUNCATED),
-    (http.client.HTTPException, FaultKind.PROTOCOL),
+    (http.client.BadStatusLine, FaultKind.PROTOCOL),
+    (http.client.UnknownProtocol, FaultKind.PROTOCOL),
+    (http.client.HTTPException, FaultKind.FRAMING),
+    (FramingError, FaultKind.FRAMING),
+    (UnicodeError, FaultKind.DNS),
+    (urllib3_errors.LocationValueError, FaultKind.DNS),
     (OSError, FaultKind.RESET),
     (urllib3_errors.HTTPError, FaultKind.PROTOCOL),
 )
@@ -100,6 +109,7 @@ class Attempt:
         self.reused = False
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._sock: Any = None
 
     def hold(self, connection: Any) -> None:
         """Remember the connection that serves this attempt."""
@@ -107,35 +117,98 @@ class Attempt:
             self._connection = connection
             self.reused = connection.sock is not None
 
+    def connected(self) -> None:
+        """Remember the socket too: a connection forgets one that ends with its answer.
+
+        Raises:
+            TimeoutError: The attempt was ended while it connected, so it sends nothing.
+        """
+        with self._lock:
+            self._sock = self._connection.sock
+        if self.aborted:
+            raise TimeoutError
+
     def let_go(self) -> None:
         """Forget the connection: it may serve another attempt from here on."""
         with self._lock:
-            self._connection = None
+            self._connection = self._sock = None
 
     def abort(self) -> None:
         """End the attempt from another thread by shutting its socket down."""
         self.aborted = True
         with self._lock:
-            sock = getattr(self._connection, "sock", None)
-            if sock is not None:
-                try:
-                    sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # not connected any more: nothing to end
+            _shut_down(self._sock or getattr(self._connection, "sock", None))
+
+
+def _shut_down(sock: Any) -> None:
+    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps the socket in an object
+    if isinstance(inner, socket.socket):
+        # Not the method of an `SSLSocket`: that one first takes the encryption off, and the thread
+        # that is just sending would send on in the clear.
+        with contextlib.suppress(OSError):  # not connected any more: nothing to end
+            socket.socket.shutdown(inner, socket.SHUT_RDWR)
 
 
 _here = threading.local()
 
 
+class _Head:
+    """An answer's stream while its head is read; it knows a head that was cut from a whole one."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._begun = False
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._stream.readline(limit)
+        while not self._begun and line in (b"\r\n", b"\n"):
+            line = self._stream.readline(limit)
+        cut = not line.endswith(b"\n") and len(line) < limit
+        if cut and (self._begun or b"HTTP/".startswith(line[:5])):
+            raise http.client.RemoteDisconnected
+        self._begun = True
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+_NO_HEADER: Final = (
+    email.errors.FirstHeaderLineIsContinuationDefect,
+    email.errors.MissingHeaderBodySeparatorDefect,
+)
+_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+
+
 class _Response(http.client.HTTPResponse):
-    """An HTTP response that skips every interim answer, as HTTP asks; the library skips only 100."""
+    """An answer read as strictly as `aiohttp` reads one; `http.client` guesses what is missing."""
+
+    def begin(self) -> None:
+        stream: Any = self.fp
+        self.fp = _Head(stream)  # type: ignore[assignment]  # only `readline` and `close` are used
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = stream
+        if any(isinstance(defect, _NO_HEADER) for defect in self.msg.defects):
+            raise http.client.HTTPException
 
     def _read_status(self) -> tuple[str, int, str]:
+        """Skip every interim answer, as HTTP asks; the library skips only 100."""
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 101 < status < 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
+
+    def _read_next_chunk_size(self) -> int:
+        line = self.fp.readline(65_536)
+        size = _CHUNK_SIZE.fullmatch(line)
+        if size is not None:
+            return int(size[1], 16)
+        self._close_conn()  # type: ignore[attr-defined]
+        raise http.client.HTTPException if line.endswith(b"\n") else http.client.IncompleteRead(b"")
 
 
 class _TrackedPool:
@@ -148,6 +221,14 @@ class _TrackedPool:
         if attempt is not None:
             attempt.hold(connection)
         return connection
+
+    def _validate_conn(self, conn: Any) -> None:
+        super()._validate_conn(conn)  # type: ignore[misc]
+        if conn.sock is None:
+            conn.connect()
+        attempt: Attempt | None = getattr(_here, "attempt", None)
+        if attempt is not None:
+            attempt.connected()
 
     def _put_conn(self, conn: Any) -> None:
         attempt: Attempt | None = getattr(_here, "attempt", None)
@@ -224,10 +305,10 @@ class RequestsTransport:
             return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
         except ContentError:
             return fault(FaultKind.DECODE, self._route.host)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             kind = classify(error, in_body=progress.in_body)
             if kind is None:
-                raise
+                return unforeseen(error)
             stale = kind is FaultKind.RESET and attempt.reused
             return fault(kind, self._route.host, stale=stale)
         finally:
@@ -244,9 +325,8 @@ class RequestsTransport:
         )
         response = adapter.send(prepared, stream=True, timeout=timeout, **extra)
         progress.begin(response)
-        headers = _plain_headers(response.raw.headers)
-        if "content-length" in headers and "transfer-encoding" in headers:
-            return fault(FaultKind.FRAMING, self._route.host)
+        lines = response.raw.headers
+        headers = check_head(getattr(lines, "iteritems", lines.items)())
         body = _read(response.raw, request.max_reply)
         progress.whole = True
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
@@ -320,13 +400,6 @@ class _Progress:
             self._response.raw.close()
 
 
-def _plain_headers(raw: Any) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in raw.items():
-        headers.setdefault(str(name).lower(), str(value))
-    return headers
-
-
 def _read(raw: Any, limit: int) -> bytes:
     """Read until the end; the second, empty read is what makes a short body an error."""
     pieces: list[bytes] = []
@@ -363,7 +436,8 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 return
     finally:
         for request_id in job.close():
-            attempts[request_id].abort()
+            if request_id in attempts:  # Ctrl-C may come before it is
+                attempts[request_id].abort()
 
 
 def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:

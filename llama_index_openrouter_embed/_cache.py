@@ -1,0 +1,171 @@
+"""Finished vectors in one of LlamaIndex's key-value stores.
+
+Rules of this file:
+- A key is a hash of everything that changes the vector: role, model, origin, options and input.
+- What is read or written is copied: nobody's list is also the store's.
+- An entry that cannot be right counts as absent. A store that refuses to write costs a log line,
+  never the vectors that were paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from openrouter_embed import ImageInput, find_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+
+Vector: TypeAlias = "list[float]"
+Item: TypeAlias = "str | ImageInput | tuple[str | ImageInput, ...]"
+
+COLLECTION: Final = "openrouter_embed"
+FIELD: Final = "embedding"
+AT_ONCE: Final = 256
+"""Reads or writes of an asynchronous store under way at a time; pairs per bulk write."""
+
+_VERSION: Final = 1
+_LOG = logging.getLogger(__name__)
+
+
+class Shelf:
+    """The part of a store that belongs to one model, set of options and role.
+
+    Args:
+        store: LlamaIndex's store.
+        settings: The client's settings.
+        role: What the inputs are embedded as.
+    """
+
+    def __init__(self, store: BaseKVStore, settings: Any, role: str) -> None:
+        self._store = store
+        self._width = settings.dimensions or find_profile(settings.model).dimensions
+        self._hash = hashlib.sha256(_origin(settings, role))
+
+    def read(self, items: Iterable[Item]) -> dict[Item, Vector]:
+        """Return copies of the vectors that are there."""
+        keys = self._keys(items)
+        values = [self._store.get(key, collection=COLLECTION) for key in keys]
+        return self._believed(keys, values)
+
+    async def aread(self, items: Iterable[Item]) -> dict[Item, Vector]:
+        """Return copies of the vectors that are there, read concurrently."""
+        keys = self._keys(items)
+        values: list[dict[str, Any] | None] = []
+        for part in _parts(list(keys)):
+            reads = [self._store.aget(key, collection=COLLECTION) for key in part]
+            values += await asyncio.gather(*reads)
+        return self._believed(keys, values)
+
+    def write(self, vectors: Mapping[Item, Vector]) -> None:
+        """Keep copies of vectors."""
+        pairs = self._pairs(vectors)
+        try:
+            for part in _parts(pairs):
+                self._put(part)
+        except Exception as error:  # noqa: BLE001 - stores are anybody's; see the head of this file
+            _warn(error)
+
+    async def awrite(self, vectors: Mapping[Item, Vector]) -> None:
+        """Keep copies of vectors, written concurrently."""
+        pairs = self._pairs(vectors)
+        try:
+            for part in _parts(pairs):
+                await self._aput(part)
+        except Exception as error:  # noqa: BLE001 - stores are anybody's; see the head of this file
+            _warn(error)
+
+    def _put(self, pairs: list[tuple[str, dict[str, Any]]]) -> None:
+        try:
+            self._store.put_all(pairs, collection=COLLECTION, batch_size=AT_ONCE)
+        except NotImplementedError:  # the base class's way to say that there is no bulk write
+            for key, value in pairs:
+                self._store.put(key, value, collection=COLLECTION)
+
+    async def _aput(self, pairs: list[tuple[str, dict[str, Any]]]) -> None:
+        try:
+            await self._store.aput_all(pairs, collection=COLLECTION, batch_size=AT_ONCE)
+        except NotImplementedError:
+            writes = [self._store.aput(key, value, collection=COLLECTION) for key, value in pairs]
+            await asyncio.gather(*writes)
+
+    def _keys(self, items: Iterable[Item]) -> dict[str, Item]:
+        pairs = ((self._key(item), item) for item in dict.fromkeys(items))
+        return {key: item for key, item in pairs if key is not None}
+
+    def _key(self, item: Item) -> str | None:
+        content = _content(item)
+        if content is None:
+            return None
+        digest = self._hash.copy()
+        digest.update(content)
+        return digest.hexdigest()
+
+    def _pairs(self, vectors: Mapping[Item, Vector]) -> list[tuple[str, dict[str, Any]]]:
+        pairs = ((self._key(item), vector) for item, vector in vectors.items())
+        return [(key, {FIELD: list(vector)}) for key, vector in pairs if key is not None]
+
+    def _believed(
+        self, keys: Mapping[str, Item], values: Sequence[Mapping[str, Any] | None]
+    ) -> dict[Item, Vector]:
+        entries = zip(keys.values(), values, strict=True)
+        vectors = ((item, value.get(FIELD)) for item, value in entries if value is not None)
+        return {item: list(vector) for item, vector in vectors if _sound(vector, self._width)}
+
+
+def _origin(settings: Any, role: str) -> bytes:
+    input_type, prefix = settings.role_text(role, "auto")
+    table = {
+        "version": _VERSION,
+        "role": role,
+        "model": settings.model,
+        "base_url": settings.base_url,
+        "dimensions": settings.dimensions,
+        "input_type": input_type,
+        "prefix": prefix,
+        "provider": settings.provider.to_wire(),
+        "extra_body": dict(settings.extra_body),
+        "normalize": settings.normalize,
+    }
+    return json.dumps(table, sort_keys=True, default=repr).encode()
+
+
+def _content(item: Item) -> bytes | None:
+    """Return what identifies an input; `None` for what must not be cached.
+
+    What stands behind an https URL may change, and an empty text is never bought.
+    """
+    parts = (item,) if isinstance(item, (str, ImageInput)) else item
+    if any(isinstance(part, ImageInput) and not part.url.startswith("data:") for part in parts):
+        return None
+    if isinstance(item, str):
+        return b"text:" + item.encode("utf-8", "surrogatepass") if item else None
+    pairs = [("text", part) if isinstance(part, str) else ("image", part.url) for part in parts]
+    return b"content:" + json.dumps(pairs).encode()
+
+
+def _sound(vector: Any, width: int | None) -> bool:
+    if not isinstance(vector, (list, tuple)) or not vector or width not in (None, len(vector)):
+        return False
+    try:
+        return math.isfinite(sum(vector))
+    except TypeError:
+        return False
+
+
+def _parts(things: list[Any]) -> list[list[Any]]:
+    return [things[at : at + AT_ONCE] for at in range(0, len(things), AT_ONCE)]
+
+
+def _warn(error: Exception) -> None:
+    _LOG.warning(
+        "The embeddings cache did not take new vectors (%s); they are returned all the same.",
+        type(error).__name__,
+    )

@@ -1,0 +1,138 @@
+"""One call to the client, by way of the cache where there is one.
+
+Rules of this file:
+- Every input gets its vector, in order, all of one width, or there is an error.
+- An error's `.result` counts inputs as the caller did, and what it holds is in the cache by then.
+- Sync and async differ in the awaits alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from openrouter_embed.errors import EmbeddingError, InvalidResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient, EmbeddingResult
+
+    from llama_index_openrouter_embed._cache import Item, Shelf, Vector
+
+
+def fetch(
+    client: EmbeddingClient, items: Sequence[Item], shelf: Shelf | None, **call: Any
+) -> list[Vector]:
+    """Return one vector for each input; no two of them are the same list.
+
+    Raises:
+        EmbeddingError: The call failed; `.result` holds what had arrived.
+    """
+    if shelf is None:
+        return client.embed(items, **call).tolist()
+    found = shelf.read(items)
+    missing = _missing(items, found)
+    fresh: dict[Item, Vector] = {}
+    if missing:
+        try:
+            fresh = _table(missing, client.embed(missing, **call))
+        except EmbeddingError as error:
+            shelf.write(_arrived(missing, error.result))
+            _renumber(error, items, missing, found)
+            raise
+        shelf.write(fresh)
+    return _in_order(items, found, fresh)
+
+
+async def afetch(
+    client: AsyncEmbeddingClient, items: Sequence[Item], shelf: Shelf | None, **call: Any
+) -> list[Vector]:
+    """Do what `fetch` does, awaited.
+
+    Raises:
+        EmbeddingError: The call failed; `.result` holds what had arrived.
+    """
+    if shelf is None:
+        return (await client.embed(items, **call)).tolist()
+    found = await shelf.aread(items)
+    missing = _missing(items, found)
+    fresh: dict[Item, Vector] = {}
+    if missing:
+        try:
+            fresh = _table(missing, await client.embed(missing, **call))
+        except EmbeddingError as error:
+            await shelf.awrite(_arrived(missing, error.result))
+            _renumber(error, items, missing, found)
+            raise
+        await shelf.awrite(fresh)
+    return _in_order(items, found, fresh)
+
+
+def _missing(items: Sequence[Item], found: Mapping[Item, Vector]) -> list[Item]:
+    return [item for item in dict.fromkeys(items) if item not in found]
+
+
+def _table(items: Sequence[Item], result: EmbeddingResult) -> dict[Item, Vector]:
+    return dict(zip(items, result.tolist(), strict=True))
+
+
+def _arrived(items: Sequence[Item], result: EmbeddingResult | None) -> dict[Item, Vector]:
+    if result is None or not len(result):
+        return {}
+    return {item: result[at] for at, item in enumerate(items) if at not in result.failures}
+
+
+def _in_order(
+    items: Sequence[Item], found: Mapping[Item, Vector], fresh: Mapping[Item, Vector]
+) -> list[Vector]:
+    vectors = [list(found[item] if item in found else fresh[item]) for item in items]
+    width = max(map(len, vectors), default=0)
+    for at, vector in enumerate(vectors):
+        if not vector:  # an empty text, sent alone: nothing told its width
+            vectors[at] = [0.0] * width
+        elif len(vector) != width:
+            raise InvalidResponseError(
+                f"Vectors of {len(vector)} and of {width} components met: the embeddings cache "
+                "holds some that this model did not make. Clear it.",
+                reason="dimension",
+                index=at,
+            )
+    return vectors
+
+
+def _renumber(
+    error: EmbeddingError,
+    items: Sequence[Item],
+    missing: Sequence[Item],
+    found: Mapping[Item, Vector],
+) -> None:
+    """Bring an error about the inputs that were sent into terms of those that were asked for."""
+    if list(items) == list(missing):
+        return
+    error.message += " (Positions count the distinct inputs that were not in the cache.)"
+    error.args = (error.message,)
+    if error.result is not None:
+        error.result = _spread(error.result, items, missing, found)
+
+
+def _spread(
+    result: EmbeddingResult,
+    items: Sequence[Item],
+    missing: Sequence[Item],
+    found: Mapping[Item, Vector],
+) -> EmbeddingResult:
+    import numpy as np  # noqa: PLC0415 - on the way to an error only
+
+    width = result.vectors.shape[1] or max(map(len, found.values()), default=0)
+    vectors = np.full((len(items), width), np.nan, dtype=np.float32)
+    rows = {item: row for row, item in enumerate(missing)}
+    failures: dict[int, EmbeddingError] = {}
+    for at, item in enumerate(items):
+        if item in found:
+            vectors[at] = found[item]
+        elif rows[item] in result.failures:
+            failures[at] = result.failures[rows[item]]
+        else:
+            vectors[at] = result.vectors[rows[item]]
+    return dataclasses.replace(result, vectors=vectors, failures=failures, flags={})

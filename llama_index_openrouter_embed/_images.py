@@ -1,0 +1,104 @@
+"""LlamaIndex's images: a path, a URL or a buffer, into what the client takes.
+
+Rules of this file:
+- Nothing is fetched: an https URL goes to the API as it is. `file://` is refused, for documents
+  come from anywhere and would choose which local files are read.
+- What events tell of an image is a short string: handlers count tokens in it.
+"""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeAlias
+
+from openrouter_embed import ImageInput
+from openrouter_embed.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
+Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
+
+PLACEHOLDER = "<image>"
+
+
+def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
+    """Read images from wherever each is.
+
+    Raises:
+        ConfigurationError: One cannot be used; names it by index.
+    """
+    if isinstance(images, (str, bytes, bytearray)):
+        raise ConfigurationError("Pass a list of images, even for one.")
+    return [_read_numbered(image, at) for at, image in enumerate(images)]
+
+
+def _read_numbered(image: ImageLike, at: int) -> ImageInput:
+    try:
+        return read_image(image)
+    except ConfigurationError as error:
+        reason = error.message
+    raise ConfigurationError(f"Image {at}: {reason}")
+
+
+def read_image(image: ImageLike) -> ImageInput:
+    """Read one image.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is none.
+    """
+    if isinstance(image, str):
+        return _read_string(image)
+    return _read_object(image)
+
+
+def _read_string(image: str) -> ImageInput:
+    head = image[:16].lower()
+    if head.startswith("file:"):
+        raise ConfigurationError("A `file:` URL is not opened: pass the path itself.")
+    if head.startswith("data:") or "://" in head:
+        return ImageInput.from_url(image)
+    return ImageInput.from_path(image)
+
+
+def _read_object(image: object) -> ImageInput:
+    if isinstance(image, ImageInput):
+        return image
+    if isinstance(image, BytesIO):
+        return ImageInput.from_bytes(image.getvalue())
+    if isinstance(image, (bytes, bytearray)):
+        return ImageInput.from_bytes(bytes(image))
+    if isinstance(image, os.PathLike):
+        return ImageInput.from_path(os.fspath(image))
+    raise ConfigurationError(
+        f"A {type(image).__name__} is no image: pass a path, an https or data URL, or a BytesIO."
+    )
+
+
+def read_parts(parts: Sequence[Part]) -> tuple[str | ImageInput, ...]:
+    """Read the parts of one joint input; strings are texts.
+
+    Raises:
+        ConfigurationError: A part is neither text nor an image.
+    """
+    if isinstance(parts, (str, bytes, bytearray)):
+        raise ConfigurationError("Pass a list of texts and images, even for one part.")
+    return tuple(
+        part if isinstance(part, str) else _read_numbered(part, at) for at, part in enumerate(parts)
+    )
+
+
+def describe(image: ImageLike) -> str:
+    """Return what an event shows of an image: its path or URL, or a placeholder for content."""
+    if isinstance(image, os.PathLike):
+        return os.fspath(image)
+    if isinstance(image, str) and not image[:5].lower() == "data:":
+        return image
+    return PLACEHOLDER
+
+
+def describe_parts(parts: Sequence[str | ImageInput]) -> str:
+    """Return what an event shows of a joint input."""
+    return "\n".join(part if isinstance(part, str) else PLACEHOLDER for part in parts)

@@ -1,0 +1,142 @@
+"""The client behind one embedding object: made when needed, told LlamaIndex's limits.
+
+Rules of this file:
+- The only key kept here is the client's own guarded one; a link is never pickled.
+- A restored object may have no key yet: its client is made at the first request, which reads the
+  environment, or refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from openrouter_embed import EmbeddingClient, Usage
+from openrouter_embed.errors import ClientClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NO_KEY_YET: Final = "no-key-yet"
+"""Stands in for the key while a restored object's options are checked; never sent."""
+
+
+class Throttle:
+    """All limiters of one object, as the one limiter that its client asks.
+
+    Attributes:
+        own: The client's kind of limiter, or `None`.
+        framework: LlamaIndex's kind, or `None`; may be set at any time.
+    """
+
+    def __init__(self, own: Any, framework: Any) -> None:
+        self.own = own
+        self.framework = framework
+
+    def acquire(self, tokens: int) -> None:
+        """Block until every limiter lets a request of about `tokens` tokens pass."""
+        own, framework = self.own, self.framework
+        if own is not None:
+            own.acquire(tokens)
+        if framework is not None:
+            framework.acquire(self._clamped(tokens))
+
+    async def aacquire(self, tokens: int) -> None:
+        """Wait, without blocking the event loop, for the same."""
+        own, framework = self.own, self.framework
+        if own is not None:
+            await own.aacquire(tokens)
+        if framework is not None:
+            await framework.async_acquire(self._clamped(tokens))
+
+    @property
+    def tokens_per_minute(self) -> int | None:
+        """The framework limiter's budget of tokens, where it has one."""
+        limit = getattr(self.framework, "tokens_per_minute", None)
+        return max(1, int(limit)) if isinstance(limit, (int, float)) else None
+
+    def _clamped(self, tokens: int) -> int:
+        # A bucket never holds more than a minute's tokens: asking for more would wait for ever.
+        limit = self.tokens_per_minute
+        return tokens if limit is None else min(tokens, limit)
+
+
+class Link:
+    """One object's client and what it was made of.
+
+    Attributes:
+        options: The client's options; the key, if one was given, in the client's own wrapping.
+        settings: The client's checked settings.
+        throttle: What the client asks before each request.
+
+    Raises:
+        ConfigurationError: An option is wrong, or there is no key and the object is not restored.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        num_workers: int | None,
+        rate_limiter: Any,
+        restored: bool,
+    ) -> None:
+        self.throttle = Throttle(options.get("limiter"), rate_limiter)
+        built = {**options, **_capped(options, num_workers), "limiter": self.throttle}
+        keyless = restored and options.get("api_key") is None
+        client = _make({**built, "api_key": _NO_KEY_YET} if keyless else built)
+        self.settings = client.settings
+        key = None if keyless else client.settings.api_key
+        same = {"base_url": client.settings.base_url, "api_key": key}
+        self.options: dict[str, Any] = {**options, **same}
+        self._built = {**built, **same}
+        self._made: dict[str, EmbeddingClient] = {} if keyless else {"client": client}
+        self._closed = False
+
+    @property
+    def client(self) -> EmbeddingClient:
+        """The client, made now if it was not yet.
+
+        Raises:
+            ConfigurationError: There is no key.
+            ClientClosedError: The object was closed.
+        """
+        made = self._made.get("client")
+        if made is not None:
+            return made
+        if self._closed:
+            raise ClientClosedError("The client is closed: make a new one.")
+        # Of two threads one wins; the other's client has opened nothing.
+        return self._made.setdefault("client", _make(self._built))
+
+    @property
+    def usage(self) -> Usage:
+        """What the client has consumed so far."""
+        made = self._made.get("client")
+        return Usage() if made is None else made.usage
+
+    def close(self) -> None:
+        """Close the client, if it was made."""
+        self._closed = True
+        made = self._made.get("client")
+        if made is not None:
+            made.close()
+
+    async def aclose(self) -> None:
+        """Close the client without blocking the event loop."""
+        made = self._made.get("client")
+        if made is not None:
+            await made.as_async().aclose()
+        self.close()
+
+
+def _make(options: Mapping[str, Any]) -> EmbeddingClient:
+    rest = {name: value for name, value in options.items() if name != "model"}
+    return EmbeddingClient(options.get("model") or "", **rest)
+
+
+def _capped(options: Mapping[str, Any], num_workers: int | None) -> dict[str, Any]:
+    """Return the concurrency that `num_workers` leaves, if it says anything."""
+    if num_workers is None:
+        return {}
+    limit = options.get("max_concurrency")
+    return {"max_concurrency": min(num_workers, limit) if type(limit) is int else num_workers}

@@ -1,0 +1,165 @@
+"""What the constructor accepts, and which of it is serialized.
+
+Rules of this file:
+- Everything is checked here or by the client, before pydantic sees it: a `ValidationError` keeps
+  its raw input, the key included.
+- The tables decide; an option of the client that no table knows is operational.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from llama_index.core.storage.kvstore.types import BaseKVStore
+from openrouter_embed import Options
+from openrouter_embed.errors import ConfigurationError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+ALIASES: Final = {
+    "model_name": "model",
+    "api_base": "base_url",
+    "additional_kwargs": "extra_body",
+}
+"""LlamaIndex's name → the client's."""
+
+VECTOR_OPTIONS: Final = (
+    "dimensions",
+    "query_input_type",
+    "document_input_type",
+    "query_prefix",
+    "document_prefix",
+    "query_instruction",
+    "normalize",
+    "empty",
+)
+"""Client options that change vectors and are fields under their own name."""
+
+LARGEST_BATCH: Final = 2048
+"""LlamaIndex's limit for `embed_batch_size`."""
+
+
+def _batch_size(name: str, value: object) -> object:
+    if not _is_count(value) or value > LARGEST_BATCH:
+        raise ConfigurationError(f"`{name}` must be a whole number from 1 to {LARGEST_BATCH}.")
+    return value
+
+
+def _workers(name: str, value: object) -> object:
+    if value is not None and not _is_count(value):
+        raise ConfigurationError(f"`{name}` must be a whole number of at least 1, or None.")
+    return value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _cache(name: str, value: object) -> object:
+    if value is not None and not isinstance(value, BaseKVStore):
+        raise ConfigurationError(
+            f"`{name}` must be one of LlamaIndex's key-value stores, such as `SimpleKVStore()`."
+        )
+    return value
+
+
+def _rate_limiter(name: str, value: object) -> object:
+    if value is not None and not (hasattr(value, "acquire") and hasattr(value, "async_acquire")):
+        raise ConfigurationError(
+            f"`{name}` must have `acquire(num_tokens)` and `async_acquire(num_tokens)`; one with "
+            "`aacquire` goes into `limiter`."
+        )
+    return value
+
+
+def _limiter(name: str, value: object) -> object:
+    if value is not None and not (hasattr(value, "acquire") and hasattr(value, "aacquire")):
+        raise ConfigurationError(
+            f"`{name}` must have `acquire(tokens)` and `aacquire(tokens)`; one of LlamaIndex's own "
+            "goes into `rate_limiter`."
+        )
+    return value
+
+
+def _anything(_: str, value: object) -> object:
+    return value
+
+
+FRAMEWORK: Final[dict[str, Callable[[str, Any], object]]] = {
+    "embed_batch_size": _batch_size,
+    "num_workers": _workers,
+    "embeddings_cache": _cache,
+    "rate_limiter": _rate_limiter,
+    "callback_manager": _anything,
+}
+"""LlamaIndex's own arguments, each a field, with its check."""
+
+ASSIGNABLE: Final = frozenset(FRAMEWORK) - {"num_workers"}
+"""Fields that may change after construction; the rest is built into the client."""
+
+_OURS: Final = frozenset(ALIASES) | frozenset(VECTOR_OPTIONS) | {"provider"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the constructor was given, sorted.
+
+    Attributes:
+        framework: LlamaIndex's own fields.
+        extra: Fields that a subclass added.
+        client: Options of the client, under its names.
+    """
+
+    framework: dict[str, Any] = field(default_factory=dict[str, Any])
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+    client: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
+def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments:
+    """Sort and check the constructor's arguments.
+
+    Args:
+        given: Arguments by name.
+        fields: Names of the class's fields, a subclass's included.
+
+    Raises:
+        ConfigurationError: A name is unknown, given twice, or its value is of the wrong kind.
+    """
+    arguments = Arguments()
+    own = set(fields) - _OURS
+    options = {"model", *Options.__annotations__}
+    for name, value in given.items():
+        option = ALIASES.get(name, name)
+        if name == "class_name":  # stands in every serialized form
+            continue
+        if name in FRAMEWORK:
+            if value is not None:
+                arguments.framework[name] = FRAMEWORK[name](name, value)
+        elif option in options:
+            _take(arguments.client, option, value)
+        elif name in own:
+            arguments.extra[name] = value
+        else:
+            raise ConfigurationError(_unknown(name, [*options, *ALIASES, *FRAMEWORK, *own]))
+    _limiter("limiter", arguments.client.get("limiter"))
+    return arguments
+
+
+def _take(options: dict[str, Any], option: str, value: Any) -> None:
+    """Take an option that may have come under another name already; `None` says nothing."""
+    if options.get(option) is not None and value is not None and options[option] != value:
+        names = [option, *(name for name, client in ALIASES.items() if client == option)]
+        both = " and ".join(f"`{name}`" for name in names)
+        raise ConfigurationError(f"{both} are the same option and were given different values.")
+    if value is not None or option not in options:
+        options[option] = value
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    text = printable(name, 60)
+    near = get_close_matches(text, known, n=1, cutoff=0.6)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    return f"Unknown argument `{text}`.{hint}"

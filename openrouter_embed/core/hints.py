@@ -1,0 +1,71 @@
+"""What to do about a refusal: the sentence that turns an API's message into advice.
+
+Rules of this file:
+- One table of patterns; the first that fits a refusal gives the advice.
+- Advice names our own options, because that is what the reader can change.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.errors import APIError
+from openrouter_embed.models import KNOWN_MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _nearest(model: str) -> str:
+    bare = {known.rpartition("/")[2]: known for known in KNOWN_MODELS}
+    found = get_close_matches(model.lower(), KNOWN_MODELS, n=3, cutoff=0.6)
+    found += [bare[name] for name in get_close_matches(model.lower(), bare, n=1, cutoff=0.75)]
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(found))
+    return f"Did you mean {names}?" if names else "`openrouter-embed models` lists what there is."
+
+
+def _fixed(text: str) -> Callable[[str], str]:
+    return lambda _: text
+
+
+_HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
+    (
+        re.compile(r"input[_ ]type", re.IGNORECASE),
+        _fixed(
+            "To send none pass `query_input_type=None, document_input_type=None`, or "
+            "`input_type=None` for one call."
+        ),
+    ),
+    (
+        re.compile(
+            r"\bmodel\b.*(does not exist|not a valid|not found)|not a valid model", re.IGNORECASE
+        ),
+        _nearest,
+    ),
+    (
+        re.compile(r"no endpoints found matching|data policy", re.IGNORECASE),
+        _fixed("No host satisfies the `provider` preferences or the account's data policy."),
+    ),
+    (re.compile(r"no endpoints found", re.IGNORECASE), _nearest),
+    (
+        re.compile(r"\bdimensions?\b", re.IGNORECASE),
+        _fixed("Leave `dimensions` out for the model's own width."),
+    ),
+    (
+        re.compile(r"encoding[_ ]format|base64", re.IGNORECASE),
+        _fixed("Pass `encoding_format='float'`."),
+    ),
+)
+
+
+def advise(error: APIError, model: str) -> None:
+    """Append advice to a refusal's message, if there is any."""
+    if error.status not in (400, 404, 422):
+        return
+    for pattern, advice in _HINTS:
+        if pattern.search(error.message):
+            error.message = f"{error.message} {advice(model)}"
+            error.args = (error.message,)
+            return

@@ -1,0 +1,66 @@
+"""What both shells must see alike in an answer, where their libraries see different things.
+
+Rules of this file:
+- Pure functions of headers and exceptions; no status and no body is looked at.
+- What one library would let pass and the other refuse is refused here for both.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.core.wire import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_HEADERS: Final = 96
+"""Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
+MAX_LENGTH_DIGITS: Final = 18
+"""Digits of a Content-Length that every parser holds in 64 bits."""
+
+
+class FramingError(Exception):
+    """An answer's head is malformed or contradicts itself."""
+
+
+def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their names in lower case; of repeated ones the first.
+
+    Args:
+        headers: Every header line as it came, repeated ones included.
+
+    Raises:
+        FramingError: Where the body ends is in doubt, or a header is not one.
+    """
+    lines = [(name.lower(), value.strip()) for name, value in headers]
+    lengths = [value for name, value in lines if name == "content-length"]
+    codings = [value.lower() for name, value in lines if name == "transfer-encoding"]
+    sound = (
+        len(lines) <= MAX_HEADERS
+        and len(lengths) + len(codings) <= 1
+        and all(map(_is_length, lengths))
+        and all(coding in ("chunked", "identity") for coding in codings)
+        and not any("\0" in value for _, value in lines)
+    )
+    if not sound:
+        raise FramingError
+    return dict(reversed(lines))
+
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
+
+
+def unforeseen(error: Exception) -> Fault:
+    """Make a fault of an exception that no table knows, such as one of a caller's own adapter.
+
+    The exception itself may hold the request, and with it texts and the key, so it goes no further
+    than its type and place.
+    """
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{PurePath(place.filename).name}, line {place.lineno}"
+    message = f"The request could not be sent: {type(error).__name__} in {where}."
+    return Fault(FaultKind.LOCAL, message)
