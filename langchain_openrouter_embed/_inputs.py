@@ -56,8 +56,9 @@ def read_images(uris: object) -> list[ImageInput]:
 
 
 def _elements(name: str, values: object) -> list[object]:
-    if isinstance(values, (str, bytes, Mapping, AbstractSet)) or not isinstance(values, Iterable):
-        raise ConfigurationError(f"`{name}` must be a list, not a {type(values).__name__}.")
+    kind = type(values)
+    if issubclass(kind, (str, bytes, Mapping, AbstractSet)) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"`{name}` must be a list, not a {kind.__name__}.")
     return list(cast("Iterable[object]", values))
 
 

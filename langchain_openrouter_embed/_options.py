@@ -93,8 +93,11 @@ class EmbeddingsOptions(TypedDict, total=False):
     max_concurrency: int
     max_batch_tokens: int | None
     limiter: Limiter | None
+    long_input: Literal["error", "split"]
     empty: Literal["error", "zeros"]
     normalize: bool
+    pin_provider: bool
+    max_cost: float | None
     proxy: str | None
     ca_bundle: str | os.PathLike[str] | None
     session: requests.Session | None
@@ -185,7 +188,7 @@ def _environment_key(options: Mapping[str, Any]) -> str:
 
 def _without_key(options: Mapping[str, Any]) -> EmbeddingClient:
     """Make a client that looks for its key at its first request, as a restored one does."""
-    client = EmbeddingClient(**{**options, "api_key": "none-yet"})
+    client = EmbeddingClient(**dict(options, api_key="none-yet"))
     copy: EmbeddingClient = pickle.loads(pickle.dumps(client))  # noqa: S301 - made just here
     return copy
 

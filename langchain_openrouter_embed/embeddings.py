@@ -199,10 +199,16 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     """Most texts in one request."""
     max_batch_tokens: int | None = None
     """Most estimated tokens in one request."""
+    max_cost: float | None = None
+    """USD that this object may spend in its life."""
+    long_input: str = "error"
+    """What a text longer than the model reads is: an `error`, or `split`."""
     empty: str = "error"
     """What an empty text is: an `error`, or `zeros`."""
     normalize: bool = False
     """Whether vectors are brought to unit length."""
+    pin_provider: bool = False
+    """Whether later requests keep to the host that served the first."""
     proxy: str | None = Field(default=None, repr=False)
     """Proxy URL; else the environment's."""
     ca_bundle: str | None = None
@@ -242,7 +248,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         if isinstance(value, _Checked) or not isinstance(value, Mapping):
             return handler(value)
         try:
-            return cls(**value)
+            return cls(**cast(Mapping[str, Any], value))
         except ConfigurationError as error:
             reason = error.message
         # Pydantic would show the whole mapping, with the key, as this error's input.

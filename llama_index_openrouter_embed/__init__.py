@@ -1,4 +1,4 @@
-"""OpenRouter embeddings for LlamaIndex: right vectors or an error, concurrent, with roles and cost."""
+"""OpenRouter embeddings for LlamaIndex: right vectors or an error, concurrent, with roles."""
 
 from __future__ import annotations
 

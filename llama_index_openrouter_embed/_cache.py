@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 import math
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from openrouter_embed import ImageInput, find_profile
 
@@ -45,7 +45,7 @@ class Shelf:
     """
 
     def __init__(self, store: BaseKVStore, settings: Any, role: str) -> None:
-        self._store = store
+        self._store: Any = store  # its stubs leave the values' types open
         self._width = settings.dimensions or find_profile(settings.model).dimensions
         self._hash = hashlib.sha256(_origin(settings, role))
 
@@ -116,8 +116,8 @@ class Shelf:
         self, keys: Mapping[str, Item], values: Sequence[Mapping[str, Any] | None]
     ) -> dict[Item, Vector]:
         entries = zip(keys.values(), values, strict=True)
-        vectors = ((item, value.get(FIELD)) for item, value in entries if value is not None)
-        return {item: list(vector) for item, vector in vectors if _sound(vector, self._width)}
+        vectors = ((item, _vector(value, self._width)) for item, value in entries)
+        return {item: vector for item, vector in vectors if vector is not None}
 
 
 def _origin(settings: Any, role: str) -> bytes:
@@ -151,13 +151,18 @@ def _content(item: Item) -> bytes | None:
     return b"content:" + json.dumps(pairs).encode()
 
 
-def _sound(vector: Any, width: int | None) -> bool:
-    if not isinstance(vector, (list, tuple)) or not vector or width not in (None, len(vector)):
-        return False
+def _vector(value: Mapping[str, Any] | None, width: int | None) -> Vector | None:
+    """Return a copy of an entry's vector; `None` for an entry that cannot be right."""
+    stored: Any = None if value is None else value.get(FIELD)
+    if not isinstance(stored, list):
+        return None
+    vector = list(cast("Vector", stored))
+    if not vector or width not in (None, len(vector)):
+        return None
     try:
-        return math.isfinite(sum(vector))
+        return vector if math.isfinite(sum(vector)) else None
     except TypeError:
-        return False
+        return None
 
 
 def _parts(things: list[Any]) -> list[list[Any]]:

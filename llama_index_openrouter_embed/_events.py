@@ -20,6 +20,7 @@ from llama_index.core.instrumentation.events.embedding import (
     EmbeddingEndEvent,
     EmbeddingStartEvent,
 )
+
 from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ class Announcer:
     def _end(self, vectors: list[Vector]) -> None:
         event_id, chunks = self._open[0]
         event = EmbeddingEndEvent(chunks=chunks, embeddings=vectors)
-        payload = {EventPayload.CHUNKS: chunks, EventPayload.EMBEDDINGS: vectors}
+        payload: dict[str, Any] = {
+            EventPayload.CHUNKS: chunks,
+            EventPayload.EMBEDDINGS: vectors,
+        }
         self._open.popleft()
         if self._together:
             dispatcher.event(event)

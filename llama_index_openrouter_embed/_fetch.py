@@ -16,9 +16,8 @@ from openrouter_embed.errors import EmbeddingError, InvalidResponseError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient, EmbeddingResult
-
     from llama_index_openrouter_embed._cache import Item, Shelf, Vector
+    from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient, EmbeddingResult
 
 
 def fetch(
@@ -125,14 +124,17 @@ def _spread(
     import numpy as np  # noqa: PLC0415 - on the way to an error only
 
     width = result.vectors.shape[1] or max(map(len, found.values()), default=0)
+    if any(len(vector) != width for vector in found.values()):
+        return result
     vectors = np.full((len(items), width), np.nan, dtype=np.float32)
     rows = {item: row for row, item in enumerate(missing)}
     failures: dict[int, EmbeddingError] = {}
     for at, item in enumerate(items):
-        if item in found:
+        row = rows.get(item)
+        if row is None:
             vectors[at] = found[item]
-        elif rows[item] in result.failures:
-            failures[at] = result.failures[rows[item]]
+        elif row in result.failures:
+            failures[at] = result.failures[row]
         else:
-            vectors[at] = result.vectors[rows[item]]
+            vectors[at] = result.vectors[row]
     return dataclasses.replace(result, vectors=vectors, failures=failures, flags={})

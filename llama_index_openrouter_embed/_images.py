@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from openrouter_embed import ImageInput
 from openrouter_embed.errors import ConfigurationError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
 Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
 
-PLACEHOLDER = "<image>"
+PLACEHOLDER: Final = "<image>"
 
 
 def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
@@ -71,7 +71,7 @@ def _read_object(image: object) -> ImageInput:
     if isinstance(image, (bytes, bytearray)):
         return ImageInput.from_bytes(bytes(image))
     if isinstance(image, os.PathLike):
-        return ImageInput.from_path(os.fspath(image))
+        return ImageInput.from_path(cast("os.PathLike[str]", image))
     raise ConfigurationError(
         f"A {type(image).__name__} is no image: pass a path, an https or data URL, or a BytesIO."
     )
@@ -94,7 +94,7 @@ def describe(image: ImageLike) -> str:
     """Return what an event shows of an image: its path or URL, or a placeholder for content."""
     if isinstance(image, os.PathLike):
         return os.fspath(image)
-    if isinstance(image, str) and not image[:5].lower() == "data:":
+    if isinstance(image, str) and image[:5].lower() != "data:":
         return image
     return PLACEHOLDER
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from openrouter_embed import EmbeddingClient, Usage
+from openrouter_embed import EmbeddingClient, Usage, find_profile
 from openrouter_embed.errors import ClientClosedError
 
 if TYPE_CHECKING:
@@ -107,6 +107,21 @@ class Link:
             raise ClientClosedError("The client is closed: make a new one.")
         # Of two threads one wins; the other's client has opened nothing.
         return self._made.setdefault("client", _make(self._built))
+
+    def limits(self, batch_size: int | None) -> dict[str, int]:
+        """Return what LlamaIndex's options say about the size of one request.
+
+        Args:
+            batch_size: Inputs per request that the user asked for, if they did.
+        """
+        profile = find_profile(self.settings.model)
+        tokens = self.throttle.tokens_per_minute
+        wanted = {"max_batch_inputs": batch_size, "max_batch_tokens": tokens}
+        return {
+            name: min(limit, getattr(self.settings, name) or getattr(profile, name))
+            for name, limit in wanted.items()
+            if limit is not None
+        }
 
     @property
     def usage(self) -> Usage:

@@ -13,11 +13,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from llama_index.core.storage.kvstore.types import BaseKVStore
+
 from openrouter_embed import Options
 from openrouter_embed.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeGuard
 
 ALIASES: Final = {
     "model_name": "model",
@@ -54,7 +56,7 @@ def _workers(name: str, value: object) -> object:
     return value
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

@@ -150,13 +150,11 @@ def read_inputs(inputs: object) -> list[str | Item]:
     Raises:
         ConfigurationError: Some input cannot be embedded; names it by index.
     """
-    if isinstance(inputs, str):
-        return [_check_text(inputs, 0)]
-    if isinstance(inputs, ImageInput):
+    if isinstance(inputs, (str, ImageInput)):
         return [_read_item(inputs, 0)]
     if isinstance(inputs, Mapping):
         return [_read_item(cast("Mapping[str, object]", inputs), 0)]
-    if isinstance(inputs, (bytes, bytearray, AbstractSet)) or not isinstance(inputs, Iterable):
+    if _is_no_list(inputs) or not isinstance(inputs, Iterable):
         raise ConfigurationError(
             f"Cannot embed a {type(inputs).__name__}: pass a string or a list of strings."
         )
@@ -167,6 +165,14 @@ def read_inputs(inputs: object) -> list[str | Item]:
         _check_text(item, at) if type(item) is str else _read_item(item, at)
         for at, item in enumerate(items)
     ]
+
+
+def _is_no_list(inputs: object) -> bool:
+    if isinstance(inputs, (bytes, bytearray, memoryview, AbstractSet)):
+        return True
+    # A table's iteration would yield the names of its columns.
+    table = hasattr(inputs, "columns") and hasattr(inputs, "loc")
+    return table or getattr(inputs, "ndim", 1) == 0
 
 
 def _check_text(text: str, at: int) -> str:
@@ -193,7 +199,8 @@ def _encodable(text: str) -> bool:
 
 def _read_item(item: object, at: int) -> str | Item:
     if isinstance(item, str):
-        return _check_text(str(item), at)
+        # Not `str(item)`: an enumeration's member would give its name instead of its text.
+        return _check_text(str.__str__(item), at)
     if isinstance(item, ImageInput):
         return _content([item.to_part()])
     if isinstance(item, Mapping):
@@ -205,14 +212,23 @@ def _read_item(item: object, at: int) -> str | Item:
         return _read_parts(parts, at)
     if _is_array(item):
         return _read_tokens(item.tolist(), at)  # type: ignore[attr-defined]
-    hint = " (a missing value in a table?)" if item is None or item != item else ""  # noqa: PLR0124
+    hint = " (a missing value in a table?)" if _is_missing(item) else ""
     raise ConfigurationError(
         f"Input {at} is a {type(item).__name__}{hint}; inputs are strings, token ids or images."
     )
 
 
+def _is_missing(item: object) -> bool:
+    if item is None:
+        return True
+    try:
+        return bool(item != item)  # noqa: PLR0124 - NaN and NaT alone differ from themselves
+    except (TypeError, ValueError):
+        return True  # pandas' NA will not even say whether it differs
+
+
 def _is_array(item: object) -> bool:
-    return hasattr(item, "tolist") and hasattr(item, "ndim") and hasattr(item, "dtype")
+    return hasattr(item, "tolist") and hasattr(item, "dtype") and getattr(item, "ndim", 0) > 0
 
 
 def _is_token_id(value: object) -> bool:
@@ -248,8 +264,10 @@ def _read_parts(parts: Sequence[object], at: int) -> Item:
     for part in parts:
         if isinstance(part, ImageInput):
             wire.append(part.to_part())
+        elif isinstance(part, str) and part:
+            wire.append({"type": "text", "text": _check_text(str.__str__(part), at)})
         elif isinstance(part, str):
-            wire.append({"type": "text", "text": _check_text(part, at)})
+            raise ConfigurationError(f"Input {at} holds an empty text: leave that part out.")
         else:
             raise ConfigurationError(
                 f"Input {at} holds a {type(part).__name__}; the parts of a joint input are strings "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from openrouter_embed.errors import ConfigurationError
@@ -162,16 +163,20 @@ def _max_price(field: str, value: object) -> dict[str, str]:
         )
     table: dict[str, str] = {}
     for name, price in cast(Mapping[str, Any], value).items():
-        try:
-            number = float(price)
-        except (TypeError, ValueError):
-            number = -1.0
-        _number(f"{field}.{name}", number)
-        # The specification has prices as decimal strings.
-        table[name] = (
-            price if isinstance(price, str) else format(price, "f").rstrip("0").rstrip(".")
-        )
+        table[name] = _price(f"{field}.{name}", price)
     return table
+
+
+def _price(field: str, value: object) -> str:
+    """Write a price as the specification wants it: a plain decimal string, nothing rounded."""
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        number = Decimal(-1)
+    if isinstance(value, bool) or not number.is_finite():
+        number = Decimal(-1)
+    _number(field, float(number))
+    return format(number, "f")
 
 
 def _percentiles(field: str, value: object) -> float | dict[str, float]:

@@ -11,11 +11,12 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.errors import APIError
 from openrouter_embed.models import KNOWN_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from openrouter_embed.errors import APIError
 
 
 def _nearest(model: str) -> str:
@@ -24,6 +25,12 @@ def _nearest(model: str) -> str:
     found += [bare[name] for name in get_close_matches(model.lower(), bare, n=1, cutoff=0.75)]
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(found))
     return f"Did you mean {names}?" if names else "`openrouter-embed models` lists what there is."
+
+
+def _no_host(model: str) -> str:
+    if model.lower() in KNOWN_MODELS:
+        return "The model exists: check the `provider` preferences and the account's settings."
+    return _nearest(model)
 
 
 def _fixed(text: str) -> Callable[[str], str]:
@@ -48,7 +55,7 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
         re.compile(r"no endpoints found matching|data policy", re.IGNORECASE),
         _fixed("No host satisfies the `provider` preferences or the account's data policy."),
     ),
-    (re.compile(r"no endpoints found", re.IGNORECASE), _nearest),
+    (re.compile(r"no endpoints found", re.IGNORECASE), _no_host),
     (
         re.compile(r"\bdimensions?\b", re.IGNORECASE),
         _fixed("Leave `dimensions` out for the model's own width."),

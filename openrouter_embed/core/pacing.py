@@ -52,8 +52,8 @@ MEMORY: Final = 2 * OUTAGE
 
 RETRY_CAPACITY: Final = 100.0
 """Retries a client may spend in an outage, whatever the number of calls."""
-RETRY_REFILL: Final = 0.2
-"""Retries earned by a request that succeeds at once (Finagle's 20 % budget)."""
+RETRY_REFILL: Final = 0.25
+"""Retries earned by a request that succeeds at once (enough for 30 % random failures for ever)."""
 
 
 class Signal(Enum):

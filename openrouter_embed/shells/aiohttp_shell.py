@@ -10,10 +10,11 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import threading
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,11 +102,14 @@ class _Lane:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
         self._keeper = _keep(session)
+        self._begun = False
 
     async def open(self) -> None:
         # A generator that has begun is closed by the loop when the loop shuts down, which is the
         # only moment at which a session that nobody closed still can be.
-        await self._keeper.__anext__()
+        if not self._begun:
+            self._begun = True
+            await self._keeper.__anext__()
 
     async def close(self) -> None:
         await self._keeper.aclose()
@@ -125,9 +129,8 @@ class AiohttpTransport:
         self._settings = settings
         self._route = find_route(settings)
         self._headers = settings.headers()
-        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._lock = threading.Lock()
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
 
     async def send(self, request: Request) -> Outcome:
         """Send a request and read its whole answer."""
@@ -178,12 +181,16 @@ class AiohttpTransport:
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
-        if lane is None:
-            tls = await self._tls(loop)
+        if lane is not None:
+            return lane.session
+        tls = await self._tls(loop)
+        with self._lock:
             lane = self._lanes.get(loop)
-        if lane is None:
-            lane = self._lanes[loop] = _Lane(_make_session(tls))
-            await lane.open()
+            if lane is None:
+                open_ones = {at: lane for at, lane in self._lanes.items() if not at.is_closed()}
+                lane = _Lane(_make_session(tls))
+                self._lanes = {**open_ones, loop: lane}
+        await lane.open()
         return lane.session
 
     async def _tls(self, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | bool:
@@ -194,19 +201,22 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close the connections of every loop that still runs."""
         here = asyncio.get_running_loop()
-        for loop, lane in list(self._lanes.items()):
-            self._lanes.pop(loop, None)
+        for loop, lane in self._take_lanes():
             if loop is here:
                 await lane.close()
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(lane.close(), loop))
 
     def close(self) -> None:
-        """Ask every loop that still runs to close its connections; the others did so at their end."""
-        for loop, lane in list(self._lanes.items()):
-            self._lanes.pop(loop, None)
+        """Ask every loop that still runs to close its connections; others did so at their end."""
+        for loop, lane in self._take_lanes():
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(lane.close(), loop)
+
+    def _take_lanes(self) -> list[tuple[asyncio.AbstractEventLoop, _Lane]]:
+        with self._lock:
+            lanes, self._lanes = self._lanes, {}
+        return list(lanes.items())
 
 
 def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
@@ -223,7 +233,8 @@ def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
         max_line_size=65_536,
         max_field_size=65_536,
     )
-    session._retry_connection = False  # noqa: SLF001 - no other way to keep aiohttp from retrying GET
+    # There is no other way to keep aiohttp from retrying a GET by itself.
+    session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return session
 
 
@@ -231,13 +242,37 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     content = response.content
+    told = response.headers.keys() & {"Content-Length", "Transfer-Encoding"}
+    _end_with_connection(response, open_ended=not told)
     async for piece in content.iter_chunked(262_144):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             response.close()
             raise TooLargeError
+    error = content.exception()
+    if error is not None:
+        raise error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _end_with_connection(response: aiohttp.ClientResponse, *, open_ended: bool) -> None:
+    """Let a body end with its connection, and with an error if that did.
+
+    By itself aiohttp waits for ever after a corrupt chunk, and takes a reset for the proper end of
+    a body whose length nobody told.
+    """
+    content = response.content
+    protocol = None if response.connection is None else response.connection.protocol
+    closed: asyncio.Future[None] | None = getattr(protocol, "closed", None)
+
+    def end(done: asyncio.Future[None]) -> None:
+        lost = not done.cancelled() and done.exception() is not None
+        if content.exception() is None and (not content.is_eof() or (open_ended and lost)):
+            content.set_exception(aiohttp.ClientPayloadError() if lost else FramingError())
+
+    if closed is not None:
+        closed.add_done_callback(end)
 
 
 class Bell:
@@ -256,7 +291,7 @@ class Bell:
 
     def ring_threadsafe(self) -> None:
         """Wake the waiter from any thread."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(self.ring)
 
     async def wait(self, until: float | None) -> None:

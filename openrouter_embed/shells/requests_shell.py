@@ -19,7 +19,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 import urllib3
@@ -165,7 +165,7 @@ class _Head:
             line = self._stream.readline(limit)
         cut = not line.endswith(b"\n") and len(line) < limit
         if cut and (self._begun or b"HTTP/".startswith(line[:5])):
-            raise http.client.RemoteDisconnected
+            raise http.client.RemoteDisconnected("The head was cut.")
         self._begun = True
         return line
 
@@ -189,7 +189,7 @@ class _Response(http.client.HTTPResponse):
         try:
             super().begin()
         finally:
-            if self.fp is not None:
+            if not self.isclosed():
                 self.fp = stream
         if any(isinstance(defect, _NO_HEADER) for defect in self.msg.defects):
             raise http.client.HTTPException
@@ -197,9 +197,9 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         """Skip every interim answer, as HTTP asks; the library skips only 100."""
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 101 < status < 200:
-                return version, status, reason
+            head: Any = super()._read_status()  # type: ignore[misc]
+            if not 101 < head[1] < 200:
+                return cast("tuple[str, int, str]", head)
             http.client.parse_headers(self.fp)
 
     def _read_next_chunk_size(self) -> int:
@@ -215,7 +215,8 @@ class _TrackedPool:
     """Tells the attempt of this thread which connection serves it, and when it is given back."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout=timeout)  # type: ignore[misc]
+        pool: Any = super()
+        connection = pool._get_conn(timeout=timeout)  # noqa: SLF001 - the hook there is
         connection.response_class = _Response
         attempt: Attempt | None = getattr(_here, "attempt", None)
         if attempt is not None:
@@ -263,7 +264,7 @@ class _Adapter(HTTPAdapter):
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
     ) -> None:
         super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs, **self._tls())
-        self.poolmanager.pool_classes_by_scheme = _POOLS  # type: ignore[attr-defined]
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())

@@ -13,9 +13,11 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 import certifi
+
+from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,14 +44,22 @@ class Route:
     ca_bundle: str
 
     def tls(self) -> ssl.SSLContext:
-        """Return the shared TLS context."""
-        return _context(self.ca_bundle)
+        """Return the shared TLS context.
+
+        Raises:
+            ConfigurationError: The file or folder holds no certificates that can be read.
+        """
+        try:
+            return _context(self.ca_bundle)
+        except OSError:
+            message = f"No certificates can be read from {self.ca_bundle!r}: check `ca_bundle` and "
+        raise ConfigurationError(message + f"the variables {', '.join(CA_VARIABLES)}.")
 
 
 def find_route(settings: Settings, environ: Mapping[str, str] = os.environ) -> Route:
     """Work out the way to the server."""
     parts = urlsplit(settings.base_url)
-    proxy = settings.proxy or _environment_proxy(parts.scheme, parts.hostname or "")
+    proxy = settings.proxy or _environment_proxy(parts.scheme, parts.netloc)
     named = (environ.get(name) for name in CA_VARIABLES)
     bundle = settings.ca_bundle or next((path for path in named if path), certifi.where())
     return Route(settings.base_url, parts.netloc, proxy, bundle)
@@ -57,15 +67,15 @@ def find_route(settings: Settings, environ: Mapping[str, str] = os.environ) -> R
 
 def _environment_proxy(scheme: str, host: str) -> str | None:
     proxies = getproxies_environment()
-    if proxy_bypass_environment(host, proxies):
-        return None
     found = proxies.get(scheme) or proxies.get("all")
-    if found and "://" not in found:
-        return f"http://{found}"
-    return found
+    if not found or proxy_bypass(host):
+        return None
+    return found if "://" in found else f"http://{found}"
 
 
 @functools.lru_cache(maxsize=8)
 def _context(ca_bundle: str) -> ssl.SSLContext:
-    where = {"capath": ca_bundle} if os.path.isdir(ca_bundle) else {"cafile": ca_bundle}  # noqa: PTH112
-    return ssl.create_default_context(**where)
+    folder = os.path.isdir(ca_bundle)  # noqa: PTH112 - a string is what both libraries want
+    if folder:
+        return ssl.create_default_context(capath=ca_bundle)
+    return ssl.create_default_context(cafile=ca_bundle)

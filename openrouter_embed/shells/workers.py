@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 10.0
 """How long a thread without work stays; starting one costs some 50 microseconds."""
 JOIN_SECONDS: Final = 2.0
+"""How long closing waits for busy threads, all together."""
 
 
 class Workers:
@@ -49,9 +51,10 @@ class Workers:
             threads = list(self._threads)
         for _ in threads:
             self._tasks.put(None)
+        until = time.monotonic() + JOIN_SECONDS
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(JOIN_SECONDS)
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _loop(self) -> None:
         while (task := self._take()) is not None:

@@ -1,0 +1,148 @@
+"""A server that is not the bottleneck: answers of the API's shape, put together from made vectors.
+
+Rules of this file:
+- It runs in a process of its own and answers any number of requests at once.
+- Text `bench 000017 …` gets vector 17 modulo the pool, so a client's vectors can be checked.
+- Latency is per request and per text; nothing else is ever slow on purpose.
+
+Usage: python benchmarks/stand_in.py PORT WIDTH LATENCY LATENCY_PER_TEXT [gzip]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import sys
+
+import msgspec
+import numpy as np
+
+POOL = 512
+
+
+class _Body(msgspec.Struct):
+    input: list[str] | str
+    encoding_format: str = "float"
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def pool(width: int) -> np.ndarray:
+    """Return the vectors that texts are answered with: float32 `(POOL, width)`, unit length."""
+    rows = np.random.default_rng(7).standard_normal((POOL, width)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def text(number: int) -> str:
+    """Return benchmark text `number`: about 50 tokens."""
+    return f"bench {number:07d} " + "the quick brown fox jumps over the lazy dog and runs on " * 4
+
+
+class StandIn(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, server: Answers) -> None:
+        self._server = server
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._server.connections += 1
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self._buffer[:end]).lower()
+            size = 0
+            at = head.find(b"content-length:")
+            if at >= 0:
+                size = int(head[at + 15 :].split(b"\r", 1)[0])
+            if len(self._buffer) < end + 4 + size:
+                return
+            body = bytes(self._buffer[end + 4 : end + 4 + size])
+            del self._buffer[: end + 4 + size]
+            self._request(body)
+
+    def _request(self, body: bytes) -> None:
+        server = self._server
+        server.requests += 1
+        server.in_flight += 1
+        server.peak = max(server.peak, server.in_flight)
+        if not body:
+            self._finish(json.dumps(server.counts()).encode())
+            return
+        order = _decode(body)
+        texts = [order.input] if isinstance(order.input, str) else order.input
+        delay = server.latency + server.per_text * len(texts)
+        answer = server.answer(texts, order.encoding_format)
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._finish, answer)
+        else:
+            self._finish(answer)
+
+    def _finish(self, answer: bytes) -> None:
+        self._server.in_flight -= 1
+        if self._transport is not None and not self._transport.is_closing():
+            extra = b"Content-Encoding: gzip\r\n" if answer[:2] == b"\x1f\x8b" else b""
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
+            self._transport.writelines([head % (extra, len(answer)), answer])
+
+
+class Answers:
+    """Bodies put together from prepared pieces, and counts."""
+
+    def __init__(self, width: int, latency: float, per_text: float, *, zipped: bool) -> None:
+        self.latency, self.per_text, self._zipped = latency, per_text, zipped
+        self.requests = self.in_flight = self.peak = self.connections = 0
+        rows = pool(width)
+        head = b'{"object":"embedding","embedding":'
+        self._pieces = {
+            "base64": [head + b'"%b","index":' % base64.b64encode(row.tobytes()) for row in rows],
+            "float": [head + json.dumps([float(str(x)) for x in row], separators=(",", ":")).encode() + b',"index":' for row in rows],
+        }
+        self._cache: dict[tuple[int, int, str], bytes] = {}
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts so far, for the benchmark to print."""
+        return {"requests": self.requests, "peak": self.peak, "connections": self.connections}
+
+    def answer(self, texts: list[str], encoding: str) -> bytes:
+        """Return the body for these texts."""
+        first = int(texts[0][6:13]) % POOL
+        key = (first, len(texts), encoding)
+        body = self._cache.get(key) if self._zipped else None
+        if body is None:
+            body = self._make(texts, encoding)
+            if self._zipped:
+                body = self._cache[key] = gzip.compress(body, 6)
+        return body
+
+    def _make(self, texts: list[str], encoding: str) -> bytes:
+        pieces = self._pieces[encoding]
+        items = b",".join(
+            pieces[int(text[6:13]) % POOL] + b"%d}" % at for at, text in enumerate(texts)
+        )
+        tokens = 50 * len(texts)
+        tail = (
+            b'],"model":"text-embedding-3-small","usage":{"prompt_tokens":%d,"total_tokens":%d,'
+            b'"cost":1e-06},"provider":"OpenAI","id":"gen-emb-1-bench"}' % (tokens, tokens)
+        )
+        return b'{"object":"list","data":[' + items + tail
+
+
+async def main() -> None:
+    """Serve until killed."""
+    port, width = int(sys.argv[1]), int(sys.argv[2])
+    answers = Answers(width, float(sys.argv[3]), float(sys.argv[4]), zipped="gzip" in sys.argv[5:])
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: StandIn(answers), "127.0.0.1", port, backlog=1024)
+    print(f"ready {server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
