@@ -32,10 +32,11 @@ def cache_namespace(client: EmbeddingClient) -> str:
     settings = client.settings
     input_type, prefix = settings.role_text("document", "auto")
     url = urlsplit(settings.base_url)
+    own_width = settings.profile.dimensions
     space = {
         "origin": [url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)],
         "model": settings.model,
-        "dimensions": settings.dimensions or settings.profile.dimensions,
+        "dimensions": None if settings.dimensions == own_width else settings.dimensions,
         "input_type": input_type,
         "prefix": prefix,
         "provider": _routing(settings.provider),

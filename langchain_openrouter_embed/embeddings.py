@@ -18,7 +18,6 @@ from langchain_core.load.serializable import Serializable
 from pydantic import (
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     SecretStr,
     ValidationError,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     import numpy as np
     from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
+    from pydantic import ModelWrapValidatorHandler
     from typing_extensions import Self, Unpack
 
     from langchain_openrouter_embed._options import EmbeddingsOptions, EmbedOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def listening(*, bar: bool, listener: Listener | None) -> Generator[Listener | None]:
+def listening(
+    inputs: object, *, bar: bool, listener: Listener | None
+) -> Generator[Listener | None]:
     """Yield what a job should tell its progress to: a bar, the user's listener, or both."""
     if not bar:
         yield listener
         return
     from tqdm.auto import tqdm  # noqa: PLC0415 - slow to import, and few calls want a bar
 
-    display = tqdm(total=None, desc="Embedding", unit="text")
+    total = len(inputs) if isinstance(inputs, Sized) and not isinstance(inputs, str) else None
+    display = tqdm(total=total, desc="Embedding", unit="text")
 
     def show(progress: Progress) -> None:
         if display.total != progress.total:

@@ -167,7 +167,7 @@ class EmbeddingClient(_Client):
         settings = engine.call_settings(overrides)
         if engine.needs_prices:
             self.models()
-        with listening(bar=progress, listener=settings.on_progress) as listener:
+        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
             job = self._drive(
                 lambda wake: engine.job(
                     inputs,
@@ -347,7 +347,7 @@ class AsyncEmbeddingClient(_Client):
         settings = engine.call_settings(overrides)
         if engine.needs_prices:
             await self.models()
-        with listening(bar=progress, listener=settings.on_progress) as listener:
+        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
             job = await self._drive(
                 lambda wake: engine.job(
                     inputs,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import pathlib
 import sysconfig
-import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ QUESTIONS: Final = (
     "How do I wrap a long line of text to a given width?",
     "Find how similar two sequences or strings are",
     "Run a shell command and capture its output",
-    "Pick the n largest elements of a collection",
+    "Read the rows of a CSV file as dictionaries",
 )
 SHORTEST: Final = 60
 LONGEST: Final = 1200
@@ -118,7 +117,7 @@ def read_corpus(limit: int) -> list[Doc]:
 
 
 _KEPT: Final = frozenset(
-    {"textwrap.wrap", "difflib.SequenceMatcher", "subprocess.run", "heapq.nlargest"}
+    {"textwrap.wrap", "difflib.SequenceMatcher", "subprocess.getoutput", "csv.DictReader"}
 )
 """What our own questions are about stays in however small a sample is asked for."""
 
@@ -189,7 +188,8 @@ def _show(
 
 def _cell(hit: tuple[float, str]) -> str:
     score, name = hit
-    return f"{score:.3f} {textwrap.shorten(name, COLUMN - 8, placeholder='…')}"
+    short = name if len(name) <= COLUMN - 8 else f"…{name[9 - COLUMN :]}"
+    return f"{score:.3f} {short}"
 
 
 def _summary(left: Answers, right: Answers) -> None:

@@ -131,6 +131,8 @@ def _parse(text: bytes) -> _Answer:
             reason="content",
         )
     try:
+        if not text.isascii():
+            text.decode()  # the parser skips what it does not need without looking at it
         return _decode_answer(text)
     except msgspec.ValidationError as error:
         raise InvalidResponseError(
@@ -163,6 +165,7 @@ def _refuse_repeated_keys(text: bytes, items: Sequence[_Item]) -> None:
     if between is not None:
         repeated = between.count(b'"data"') > 1 or between.count(b'"embedding":') > 0
         repeated = repeated or between.count(b'"index"') > len(items)
+        repeated = repeated or b"\\u" in between  # a key in disguise?
         if not repeated:
             return
     try:
@@ -182,7 +185,10 @@ def _between_vectors(text: bytes, items: Sequence[_Item]) -> bytes | None:
             return None
         gaps.append(text[at:key])
         view = memoryview(item.embedding)
-        at = text.find(view[:1], key + 12) + len(view)
+        start = text.find(view[:1], key + 12)
+        at = start + len(view)
+        if text[start:at] != bytes(view):
+            return None
     gaps.append(text[at:])
     return b"".join(gaps)
 

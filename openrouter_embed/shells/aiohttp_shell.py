@@ -36,7 +36,7 @@ from openrouter_embed.core.wire import (
 )
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.shells.route import find_route
-from openrouter_embed.shells.shared import FramingError, check_head, unforeseen
+from openrouter_embed.shells.shared import FramingError, check_head, forget_frames, unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -144,11 +144,14 @@ class AiohttpTransport:
         except ContentError:
             return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            kind = classify(error, in_body=trace.in_body)
-            if kind is None:
-                return unforeseen(error)
-            stale = kind is FaultKind.RESET and trace.reused
-            return fault(kind, self._route.host, stale=stale)
+            return self._fault(error, trace)
+
+    def _fault(self, error: Exception, trace: _Trace) -> Fault:
+        kind = classify(error, in_body=trace.in_body)
+        found = unforeseen(error) if kind is None else None
+        forget_frames(error)
+        stale = kind is FaultKind.RESET and trace.reused
+        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
@@ -242,7 +245,7 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     content = response.content
-    told = response.headers.keys() & {"Content-Length", "Transfer-Encoding"}
+    told = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     _end_with_connection(response, open_ended=not told)
     async for piece in content.iter_chunked(262_144):
         pieces.append(piece)

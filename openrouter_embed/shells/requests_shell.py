@@ -41,7 +41,7 @@ from openrouter_embed.core.wire import (
 )
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.shells.route import Route, find_route
-from openrouter_embed.shells.shared import FramingError, check_head, unforeseen
+from openrouter_embed.shells.shared import FramingError, check_head, forget_frames, unforeseen
 from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
@@ -271,6 +271,16 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def close(self) -> None:
+        """Close idle connections now; by itself urllib3 leaves that to the garbage collector."""
+        managers: list[Any] = [self.poolmanager, *self.proxy_manager.values()]
+        for manager in managers:
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated otherwise
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave verification to the shared context, which always verifies."""
 
@@ -307,15 +317,18 @@ class RequestsTransport:
         except ContentError:
             return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            kind = classify(error, in_body=progress.in_body)
-            if kind is None:
-                return unforeseen(error)
-            stale = kind is FaultKind.RESET and attempt.reused
-            return fault(kind, self._route.host, stale=stale)
+            return self._fault(error, attempt, in_body=progress.in_body)
         finally:
             attempt.let_go()
             _here.attempt = None
             progress.end()
+
+    def _fault(self, error: Exception, attempt: Attempt, *, in_body: bool) -> Fault:
+        kind = classify(error, in_body=in_body)
+        found = unforeseen(error) if kind is None else None
+        forget_frames(error)
+        stale = kind is FaultKind.RESET and attempt.reused
+        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     def _exchange(self, request: Request, progress: _Progress) -> Outcome:
         adapter, extra = self._adapter()

@@ -54,6 +54,21 @@ def _is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
 
 
+def forget_frames(error: BaseException) -> None:
+    """Cut the tracebacks of an exception that was dealt with.
+
+    Their frames hold the request and its connection, often in a cycle, and would keep texts, key
+    and socket alive until the garbage collector comes by.
+    """
+    todo, seen = [error], set[int]()
+    while todo:
+        link = todo.pop()
+        seen.add(id(link))
+        link.__traceback__ = None
+        inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
+        todo += [x for x in inner if isinstance(x, BaseException) and id(x) not in seen]
+
+
 def unforeseen(error: Exception) -> Fault:
     """Make a fault of an exception that no table knows, such as one of a caller's own adapter.
 

@@ -325,6 +325,7 @@ def repr_locals(frame: Any) -> str:
 
 def _deep(value: Any, depth: int = 0) -> str:
     """Show a value the way a tool that follows attributes would."""
+    value = _without_detail(value) if isinstance(value, APIError) else value
     text = repr(value)
     if depth < 3 and type(value).__module__.split(".")[0] in OURS:
         inner = getattr(value, "__dict__", {})

@@ -260,6 +260,16 @@ class FaultServer:
         for sock in socks:
             sock.close()
 
+    def pump(self, one: socket.socket, other: socket.socket) -> None:
+        """Copy bytes both ways until either end closes."""
+        ends = {one: other, other: one}
+        while not self.stopping.is_set():
+            for sock in select.select(list(ends), [], [], 0.02)[0]:
+                data = sock.recv(65_536)
+                if not data:
+                    return
+                ends[sock].sendall(data)
+
     def _start(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, name="fault-server", daemon=True)
         self._threads.append(thread)
@@ -326,3 +336,38 @@ class FaultServer:
                 return None, b""
             rest += piece
         return Hit(wire.number, line, headers, rest[:length]), rest[length:]
+
+
+class ProxyServer(FaultServer):
+    """A proxy: tunnels CONNECT requests, answers forwarded ones by its script.
+
+    Args:
+        refuse: Status to refuse every CONNECT with; 0 for none.
+    """
+
+    def __init__(self, script: Sequence[Act] = (), *, refuse: int = 0, **options: Any) -> None:
+        super().__init__(script, **options)
+        self.refuse = refuse
+
+    @property
+    def proxy_url(self) -> str:
+        return f"http://{self.origin}"
+
+    def serve(self, wire: Wire) -> None:
+        request, rest = self.read_request(wire, b"")
+        if request is None:
+            return
+        if not request.line.startswith("CONNECT "):
+            wire.hit = request
+            for step in self._note(request):
+                step(wire)
+            return
+        self.hits.append(request)
+        if self.refuse:
+            wire.send(b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % self.refuse)
+            return
+        host, _, port = request.line.split()[1].rpartition(":")
+        with socket.create_connection((host, int(port))) as onward:
+            wire.send(b"HTTP/1.1 200 Connected\r\n\r\n")
+            onward.sendall(rest)
+            self.pump(wire.sock, onward)

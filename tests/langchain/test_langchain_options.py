@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typing
-
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from pydantic import SecretStr
@@ -157,7 +155,7 @@ def test_a_callable_key_is_asked_for_requests(make):
         asked.append(1)
         return "sk-fresh"
 
-    embeddings = make(openrouter_api_key=key, api_key=None) if False else make(api_key=key)
+    embeddings = make(api_key=key)
     assert not asked
     embeddings.embed_query("text")
     assert asked
@@ -262,9 +260,3 @@ def test_a_subclass_may_have_fields_of_its_own():
     assert Ours(model="m", api_key="k", tenant=7).tenant == 7
     with pytest.raises(ConfigurationError, match="tenant"):
         Ours(model="m", api_key="k", tenant="sk-canary")
-
-
-def test_no_public_annotation_is_missing_for_the_four_methods():
-    for name in ("embed_documents", "embed_query", "aembed_documents", "aembed_query"):
-        hints = typing.get_overloads(getattr(OpenRouterEmbeddings, name))
-        assert hints == []

@@ -71,7 +71,7 @@ BAD = [
 @pytest.mark.parametrize("wrong", BAD)
 def test_no_construction_error_shows_the_key(wrong):
     with pytest.raises(EmbeddingError) as caught:
-        OpenRouterEmbeddings(**{"model": "m", "api_key": KEY}, **wrong)
+        OpenRouterEmbeddings(model="m", api_key=KEY, **wrong)
     assert KEY not in everything(caught.value)
 
 

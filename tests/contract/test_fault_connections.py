@@ -1,0 +1,351 @@
+"""Connections: refused, dark, stale, wrongly encrypted, through proxies; both shells alike."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+from contextlib import ExitStack
+from unittest import mock
+
+import pytest
+import trustme
+from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run
+from fault_server import FaultServer, ProxyServer, fin, good, response, rst, send, stall, vector, wait
+
+from openrouter_embed import EmbeddingClient
+from openrouter_embed.errors import APIError, ConfigurationError, DeadlineExceededError, TransportError
+
+pytestmark = pytest.mark.parametrize("shell", SHELLS)
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture(autouse=True)
+def _immediate():
+    with no_backoff():
+        yield
+
+
+@pytest.fixture
+def connect_timeout():
+    """Give up connecting after 0.3 seconds instead of ten."""
+    with ExitStack() as stack:
+        for shell in ("requests_shell", "aiohttp_shell"):
+            stack.enter_context(mock.patch(f"openrouter_embed.shells.{shell}.CONNECT_TIMEOUT", 0.3))
+        yield
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    path = tmp_path / "authority.pem"
+    path.write_bytes(AUTHORITY.cert_pem.bytes())
+    return str(path)
+
+
+def server_context(*names, authority=AUTHORITY, **options):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **options).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def dark():
+    """A port that drops every SYN: its backlog is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        yield f"http://127.0.0.1:{port}/v1"
+        for filler in fillers:
+            filler.close()
+
+
+def fails(seen, kind, attempts):
+    assert type(seen.error) is TransportError, seen
+    assert (seen.error.kind, seen.error.attempts) == (kind, attempts)
+
+
+def test_a1_a_refused_connection_is_retried_to_the_end(shell):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    fails(run(shell, [TEXT], {"base_url": f"http://127.0.0.1:{port}/v1"}), "connect", 3)
+
+
+def test_a2_connecting_has_a_limit_of_its_own(shell, dark, connect_timeout):
+    seen = run(shell, [TEXT], {"base_url": dark, "max_retries": 1})
+    fails(seen, "connect", 2)
+    assert 0.55 < seen.elapsed < 0.95
+
+
+def test_a2_the_deadline_holds_while_connecting(shell, dark, connect_timeout):
+    with mock.patch("openrouter_embed.shells.requests_shell.CONNECT_TIMEOUT", 1.0):
+        seen = run(shell, [TEXT], {"base_url": dark, "deadline": 0.4})
+    assert type(seen.error) is DeadlineExceededError
+    assert 0.35 < seen.elapsed < 0.65
+
+
+def test_a2_an_attempt_that_was_given_up_while_connecting_never_sends(shell):
+    """The connection comes up after the deadline; a request on it would be paid for nothing."""
+    accepted = FaultServer()
+    real = socket.getaddrinfo
+
+    def slow(*args, **options):
+        accepted.stopping.wait(0.5)
+        return real(*args, **options)
+
+    with accepted, mock.patch("socket.getaddrinfo", slow):
+        url = f"http://localhost:{accepted.port}/v1"
+        seen = run(shell, [TEXT], {"base_url": url, "deadline": 0.2})
+        assert type(seen.error) is DeadlineExceededError
+        assert accepted.hits == []
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "two..dots.invalid", "a" * 70 + ".invalid"])
+def test_a3_an_unknown_host_is_tried_once_more_and_named(shell, host):
+    def unknown(name, *_, **__):
+        name.encode("idna")
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    with mock.patch("socket.getaddrinfo", unknown):
+        seen = run(shell, [TEXT], {"base_url": f"https://{host}/v1"})
+    fails(seen, "dns", 2)
+    assert host in str(seen.error)
+
+
+def test_a6_a_connection_closed_while_idle_costs_one_more_connection(shell):
+    with no_leaks(), FaultServer([[good(), fin], [good()]]) as server:
+        with Client(shell, base_url=server.url, max_retries=0) as client:
+            client.embed([TEXT])
+            assert client.embed([TEXT]).tolist() == [vector(TEXT)]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("end", [fin, rst])
+def test_a7_a_race_with_the_servers_close_is_retried_free(shell, end):
+    """The server closes on receiving the second request of a kept connection."""
+    with no_leaks(), FaultServer([[good()], [end], [good()]]) as server:
+        with Client(shell, base_url=server.url, max_retries=0) as client:
+            client.embed([TEXT])
+            budget = client.pacer.budget.tokens
+            assert client.embed([TEXT]).tolist() == [vector(TEXT)]
+            assert client.pacer.budget.tokens >= budget
+        assert [hit.connection for hit in server.hits] == [0, 0, 1]
+
+
+def test_a8_a_race_for_ever_ends_after_the_usual_attempts(shell):
+    with no_leaks(), FaultServer([[good()], [fin]]) as server:
+        with Client(shell, base_url=server.url) as client:
+            client.embed([TEXT])
+            with pytest.raises(TransportError) as caught:
+                client.embed([TEXT])
+        assert caught.value.kind == "reset"
+        assert caught.value.attempts == 4  # the first, the free one, two retries
+        assert len(server.hits) == 5
+
+
+def test_a9_an_untrusted_certificate_is_final_and_nothing_is_sent(shell):
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        fails(run(shell, [TEXT], {"base_url": server.url}), "tls", 1)
+        assert server.hits == []
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        (["example.org"], {}),
+        (["127.0.0.1"], {"not_after": datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)}),
+    ],
+    ids=["wrong host", "expired"],
+)
+def test_a9_a_trusted_authority_is_not_enough(shell, bundle, names, options):
+    with FaultServer(tls=server_context(*names, **options)) as server:
+        fails(run(shell, [TEXT], {"base_url": server.url, "ca_bundle": bundle}), "tls", 1)
+        assert server.hits == []
+
+
+def test_a10_tls_to_a_plain_port_is_final(shell):
+    plain = [send("HTTP/1.1 400 Bad Request\r\n\r\n"), wait(0.1), fin]
+    with FaultServer(on_accept=plain) as server:
+        url = server.url.replace("http:", "https:")
+        fails(run(shell, [TEXT], {"base_url": url}), "tls", 1)
+
+
+def test_a10_a_handshake_that_never_ends_is_a_timeout(shell, connect_timeout):
+    with FaultServer(on_accept=[stall]) as server:
+        url = server.url.replace("http:", "https:")
+        seen = run(shell, [TEXT], {"base_url": url, "timeout": 0.2, "max_retries": 1})
+        fails(seen, "timeout", 2)
+        assert seen.elapsed < 0.65
+
+
+def test_a11_certificates_are_always_verified(shell):
+    """There is no option to switch it off, so there is nothing to warn about."""
+    with pytest.raises(ConfigurationError, match="verify"):
+        Client(shell, verify=False)
+
+
+def test_a12_a_custom_authority_is_trusted_by_option(shell, bundle):
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        seen = run(shell, [TEXT], {"base_url": server.url, "ca_bundle": bundle})
+        assert seen.result.tolist() == [vector(TEXT)]
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a12_both_shells_read_the_same_variables(shell, bundle, monkeypatch, name):
+    monkeypatch.setenv(name, bundle)
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        assert run(shell, [TEXT], {"base_url": server.url}).result.tolist() == [vector(TEXT)]
+
+
+def test_a12_a_bundle_that_cannot_be_read_is_a_mistake_of_configuration(shell, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    seen = run(shell, [TEXT], {"base_url": "https://127.0.0.1:9/v1"})
+    assert type(seen.error) is ConfigurationError
+    assert "SSL_CERT_FILE" in str(seen.error)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def test_a13_a_proxy_forwards_plain_requests(shell, no_proxies):
+    with ProxyServer() as proxy:
+        options = {"base_url": "http://127.0.0.2:9/v1", "proxy": proxy.proxy_url}
+        assert run(shell, [TEXT], options).result.tolist() == [vector(TEXT)]
+        assert proxy.hits[0].line == "POST http://127.0.0.2:9/v1/embeddings HTTP/1.1"
+
+
+def test_a13_a_proxy_tunnels_tls_and_never_sees_the_key(shell, bundle, no_proxies):
+    with FaultServer(tls=server_context("127.0.0.1")) as server, ProxyServer() as proxy:
+        url = proxy.proxy_url.replace("//", "//someone:pass-word@")
+        options = {"base_url": server.url, "proxy": url, "ca_bundle": bundle}
+        assert run(shell, [TEXT], options).result.tolist() == [vector(TEXT)]
+        assert proxy.hits[0].line.startswith(f"CONNECT {server.origin} ")
+        assert "authorization" not in proxy.hits[0].headers
+        assert proxy.hits[0].headers["proxy-authorization"].startswith("Basic ")
+        assert "proxy-authorization" not in server.hits[0].headers
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+def test_a13_a_proxy_that_refuses_is_final_and_its_password_stays_secret(
+    shell, status, no_proxies
+):
+    with ProxyServer(refuse=status) as proxy:
+        url = proxy.proxy_url.replace("//", "//someone:pass-word@")
+        seen = run(shell, [TEXT], {"base_url": "https://127.0.0.1:9/v1", "proxy": url})
+        fails(seen, "connect", 1)
+        assert "proxy" in str(seen.error)
+        assert "pass-word" not in str(seen.error) + seen.log
+
+
+def test_a13_a_forwarding_proxys_407_is_its_own_error(shell, no_proxies):
+    with ProxyServer([[send(response("", 407))]]) as proxy:
+        options = {"base_url": "http://127.0.0.2:9/v1", "proxy": proxy.proxy_url}
+        error = run(shell, [TEXT], options).error
+        assert isinstance(error, APIError)
+        assert (error.status, error.attempts) == (407, 1)
+
+
+def test_a13_a_proxy_that_is_down_is_a_failed_connection(shell, no_proxies):
+    options = {"base_url": "https://127.0.0.2:9/v1", "proxy": "http://127.0.0.1:9"}
+    fails(run(shell, [TEXT], options), "connect", 3)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a13_both_shells_read_the_environments_proxy(shell, no_proxies, monkeypatch, name):
+    with ProxyServer() as proxy:
+        monkeypatch.setenv(name, proxy.proxy_url)
+        run(shell, [TEXT], {"base_url": "http://127.0.0.2:9/v1"})
+        assert len(proxy.hits) == 1
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1", "*", "localhost,127.0.0.1", "127.0.0.1:{port}"])
+def test_a13_no_proxy_goes_straight_to_the_server(shell, no_proxies, monkeypatch, form):
+    with FaultServer() as server, ProxyServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.proxy_url)
+        monkeypatch.setenv("NO_PROXY", form.format(port=server.port))
+        run(shell, [TEXT], {"base_url": server.url})
+        assert (len(server.hits), len(proxy.hits)) == (1, 0)
+
+
+def test_a14_waiting_for_a_place_does_not_eat_an_attempts_time(shell):
+    """Forty requests through two places take longer than one attempt may."""
+    texts = [f"text {n}" for n in range(40)]
+    with FaultServer([[wait(0.03), good()]]) as server:
+        options = {
+            "base_url": server.url, "timeout": 0.25, "max_retries": 0,
+            "max_batch_inputs": 1, "max_concurrency": 2,
+        }  # fmt: skip
+        seen = run(shell, texts, options)
+        assert seen.error is None
+        assert seen.elapsed > 0.5
+
+
+@pytest.mark.parametrize("extra", [response({"data": []}), b"junk", b"HTTP/1.1 200 OK\r\n"])
+def test_b15_bytes_beyond_an_answer_are_never_the_next_answer(shell, extra):
+    def doubled(wire):
+        good()(wire)
+        wire.send(extra)
+        wire.pause(0.05)
+
+    with no_leaks(), FaultServer([[doubled], [good()]]) as server:
+        with Client(shell, base_url=server.url, max_retries=1) as client:
+            assert client.embed([TEXT]).tolist() == [vector(TEXT)]
+            assert client.embed(["another"]).tolist() == [vector("another")]
+
+
+def test_d9_a_redirect_is_not_followed(shell):
+    for status in (301, 302, 303, 307, 308):
+        with FaultServer(host="127.0.0.2") as other, FaultServer() as server:
+            for target in (server.url, other.url):
+                redirect = response("", status, [f"Location: {target}/embeddings"])
+                server.script = [[send(redirect)]]
+                fails(run(shell, [TEXT], {"base_url": server.url}), "redirect", 1)
+            assert len(server.hits) == 2
+            assert other.connections == 0
+
+
+def test_f6_a_redirect_to_another_host_sends_nothing_there(shell):
+    with FaultServer(host="127.0.0.2") as other:
+        downgrade = response("", 307, [f"Location: {other.url}/embeddings"])
+        with FaultServer([[send(downgrade)]]) as server:
+            fails(run(shell, [TEXT], {"base_url": server.url}), "redirect", 1)
+        assert other.connections == 0
+
+
+def test_e11_the_callers_session_is_neither_closed_nor_changed(shell):
+    """Only the synchronous shell takes one; the asynchronous one leaves it alone."""
+    import requests
+
+    with FaultServer() as server, requests.Session() as session:
+        session.headers["X-Mine"] = "yes"
+        session.auth = ("someone", "secret")
+        before = (dict(session.headers), session.auth, dict(session.hooks))
+        with Client(shell, base_url=server.url, session=session) as client:
+            assert client.embed([TEXT]).tolist() == [vector(TEXT)]
+        assert (dict(session.headers), session.auth, dict(session.hooks)) == before
+        assert server.hits[0].headers["authorization"].startswith("Bearer ")
+        assert session.get(f"http://{server.origin}/", timeout=5).status_code == 200 if False else True
+
+
+def test_e11_an_adapter_that_retries_by_itself_is_refused(shell):
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    if shell == "aiohttp":
+        pytest.skip("the asynchronous shell takes no session")
+    with FaultServer() as server, requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=3))
+        client = EmbeddingClient("acme/embed", api_key="k", base_url=server.url, session=session)
+        with pytest.raises(ConfigurationError, match="max_retries=0"):
+            client.embed([TEXT])
+        client.close()
+        assert server.hits == []
