@@ -116,9 +116,8 @@ def measure(load: Workload, subject: str) -> dict[str, float]:
             port = server.stdout.readline().split()[1]
             url = f"http://127.0.0.1:{port}/api/v1"
             command = [sys.executable, str(HERE / "measure.py"), subject, str(load.texts)]
-            done = subprocess.run(
-                [*command, load.server[0], url, *load.mode], capture_output=True, text=True, check=False
-            )
+            command += [load.server[0], url, *load.mode]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         finally:
             server.kill()
     if done.returncode:
@@ -133,22 +132,25 @@ def report(name: str, load: Workload, samples: dict, rounds: int) -> None:
     rows = {}
     ours = [s for s in samples if s.startswith("ours")]
     for subject, runs in samples.items():
-        row = {key: statistics.median(run[key] for run in runs) for key in ("seconds", "cpu", "peak_mb")}
-        row["ratios"] = {
-            base: statistics.median(
-                run["seconds"] / other["seconds"] for run, other in zip(runs, samples[base], strict=True)
-            )
-            for base in ours
-        }
+        keys = ("seconds", "cpu", "peak_mb")
+        row = {key: statistics.median(run[key] for run in runs) for key in keys}
+        row["ratios"] = {base: ratio(runs, samples[base]) for base in ours}
         rows[subject] = row
         shown = "  ".join(f"{ratio:6.2f}" for ratio in list(row["ratios"].values())[:2])
-        seconds = f"{row['seconds']:9.3f}" if row["seconds"] > 0.01 else f"{1e6 * row['seconds']:7.0f}us"
+        small = row["seconds"] < 0.01
+        seconds = f"{1e6 * row['seconds']:7.0f}us" if small else f"{row['seconds']:9.3f}"
         print(f"{subject:<48}{seconds}{row['cpu']:8.2f}{row['peak_mb']:9.0f}   {shown}", flush=True)
     out = HERE / "results"
     out.mkdir(exist_ok=True)
     (out / f"workload-{name}.json").write_text(
         json.dumps({"title": load.title, "rounds": rounds, "rows": rows}, indent=1) + "\n"
     )
+
+
+def ratio(runs: list, base: list) -> float:
+    """Return the median over rounds of how many times longer `runs` took than `base`."""
+    pairs = zip(runs, base, strict=True)
+    return statistics.median(run["seconds"] / other["seconds"] for run, other in pairs)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 POOL = 512
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
 
 
 class _Body(msgspec.Struct):
@@ -88,8 +89,7 @@ class StandIn(asyncio.Protocol):
         self._server.in_flight -= 1
         if self._transport is not None and not self._transport.is_closing():
             extra = b"Content-Encoding: gzip\r\n" if answer[:2] == b"\x1f\x8b" else b""
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
-            self._transport.writelines([head % (extra, len(answer)), answer])
+            self._transport.writelines([HEAD % (extra, len(answer)), answer])
 
 
 class Answers:
@@ -102,7 +102,7 @@ class Answers:
         head = b'{"object":"embedding","embedding":'
         self._pieces = {
             "base64": [head + b'"%b","index":' % base64.b64encode(row.tobytes()) for row in rows],
-            "float": [head + json.dumps([float(str(x)) for x in row], separators=(",", ":")).encode() + b',"index":' for row in rows],
+            "float": [head + _numbers(row) + b',"index":' for row in rows],
         }
         self._cache: dict[tuple[int, int, str], bytes] = {}
 
@@ -132,6 +132,10 @@ class Answers:
             b'"cost":1e-06},"provider":"OpenAI","id":"gen-emb-1-bench"}' % (tokens, tokens)
         )
         return b'{"object":"list","data":[' + items + tail
+
+
+def _numbers(row: np.ndarray) -> bytes:
+    return json.dumps([float(str(x)) for x in row], separators=(",", ":")).encode()
 
 
 async def main() -> None:

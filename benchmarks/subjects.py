@@ -69,8 +69,9 @@ def _langchain_openai(chunk: int | None, **options: Any) -> Callable[[str], Embe
 
         sizes = {} if chunk is None else {"chunk_size": chunk}
         model = OpenAIEmbeddings(
-            model=MODEL, api_key=KEY, base_url=url, check_embedding_ctx_length=False, **sizes, **options
-        )
+            model=MODEL, api_key=KEY, base_url=url, check_embedding_ctx_length=False,
+            **sizes, **options,
+        )  # fmt: skip
         return model.embed_documents
 
     return make
@@ -156,7 +157,9 @@ def _openrouter_sdk(encoding: str, batch: int) -> Callable[[str], Embed]:
     return make
 
 
-def _baseten(kind: str, batch: int | None = None, at_once: int | None = None) -> Callable[[str], Embed]:
+def _baseten(
+    kind: str, batch: int | None = None, at_once: int | None = None
+) -> Callable[[str], Embed]:
     def make(url: str) -> Embed:
         from baseten_performance_client import PerformanceClient, RequestProcessingPreference
 

@@ -25,7 +25,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from langchain_openrouter_embed._guard import aguarded
 from langchain_openrouter_embed._inputs import read_images, read_query, read_texts
 from langchain_openrouter_embed._namespace import cache_namespace
 from langchain_openrouter_embed._options import (
@@ -39,7 +38,7 @@ from langchain_openrouter_embed._options import (
 )
 from langchain_openrouter_embed._usage import report_usage
 from openrouter_embed import ConfigurationError, EmbeddingError
-from openrouter_embed.errors import guarded
+from openrouter_embed.errors import aguarded, guarded
 
 if TYPE_CHECKING:
     import os
@@ -281,7 +280,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        return self._embed(read_texts(texts), "document", overrides).tolist()
+        return self._embed(read_texts(texts), "document", overrides, lists=True).tolist()
 
     @guarded
     def embed_query(self, text: str, **overrides: Unpack[EmbedOptions]) -> list[float]:
@@ -342,7 +341,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Raises:
             EmbeddingError: As `embed_documents`.
         """
-        return (await self._aembed(read_texts(texts), "document", overrides)).tolist()
+        result = await self._aembed(read_texts(texts), "document", overrides, lists=True)
+        return result.tolist()
 
     @aguarded
     async def aembed_query(self, text: str, **overrides: Unpack[EmbedOptions]) -> list[float]:
@@ -381,12 +381,18 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         return (await self._aembed(images, role, overrides)).tolist()
 
     def _embed(
-        self, inputs: Sequence[Any], role: Role, overrides: Mapping[str, Any]
+        self,
+        inputs: Sequence[Any],
+        role: Role,
+        overrides: Mapping[str, Any],
+        *,
+        lists: bool = False,
     ) -> EmbeddingResult:
-        options = call_options(overrides, bar=self.show_progress_bar)
+        # A bar for a single query would only flicker.
+        options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            result = self._client.embed(inputs, role=role, **options)
+            result = self._client.embed(inputs, role=role, lists=lists, **options)
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise
@@ -394,12 +400,18 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         return result
 
     async def _aembed(
-        self, inputs: Sequence[Any], role: Role, overrides: Mapping[str, Any]
+        self,
+        inputs: Sequence[Any],
+        role: Role,
+        overrides: Mapping[str, Any],
+        *,
+        lists: bool = False,
     ) -> EmbeddingResult:
-        options = call_options(overrides, bar=self.show_progress_bar)
+        # A bar for a single query would only flicker.
+        options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            result = await self._client.as_async().embed(inputs, role=role, **options)
+            result = await self._client.as_async().embed(inputs, role=role, lists=lists, **options)
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise

@@ -16,7 +16,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from openrouter_embed import ImageInput, find_profile
+from openrouter_embed import ImageInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Shelf:
 
     def __init__(self, store: BaseKVStore, settings: Any, role: str) -> None:
         self._store: Any = store  # its stubs leave the values' types open
-        self._width = settings.dimensions or find_profile(settings.model).dimensions
+        self._width = settings.dimensions or settings.profile.dimensions
         self._hash = hashlib.sha256(_origin(settings, role))
 
     def read(self, items: Iterable[Item]) -> dict[Item, Vector]:
@@ -133,6 +133,7 @@ def _origin(settings: Any, role: str) -> bytes:
         "provider": settings.provider.to_wire(),
         "extra_body": dict(settings.extra_body),
         "normalize": settings.normalize,
+        "long_input": settings.long_input,
     }
     return json.dumps(table, sort_keys=True, default=repr).encode()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from openrouter_embed import EmbeddingClient, Usage, find_profile
+from openrouter_embed import EmbeddingClient, Usage
 from openrouter_embed.errors import ClientClosedError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Link:
         Args:
             batch_size: Inputs per request that the user asked for, if they did.
         """
-        profile = find_profile(self.settings.model)
+        profile = self.settings.profile
         tokens = self.throttle.tokens_per_minute
         wanted = {"max_batch_inputs": batch_size, "max_batch_tokens": tokens}
         return {

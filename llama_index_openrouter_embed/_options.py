@@ -36,9 +36,11 @@ VECTOR_OPTIONS: Final = (
     "document_prefix",
     "query_instruction",
     "normalize",
+    "long_input",
     "empty",
+    "pin_provider",
 )
-"""Client options that change vectors and are fields under their own name."""
+"""Client options that decide about vectors or hosts and are fields under their own name."""
 
 LARGEST_BATCH: Final = 2048
 """LlamaIndex's limit for `embed_batch_size`."""

@@ -128,7 +128,11 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         default_factory=dict, description="Which hosts may serve, and under what terms."
     )
     normalize: bool = Field(default=False, description="Whether to scale to unit length.")
+    long_input: str = Field(default="error", description="What becomes of texts too long.")
     empty: str = Field(default="error", description="What becomes of empty texts.")
+    pin_provider: bool = Field(
+        default=False, description="Whether to keep to the host that served first."
+    )
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="More fields for the request body."
     )

@@ -144,6 +144,7 @@ class EmbeddingClient(_Client):
         input_type: str | None = AUTO,
         on_error: OnError = "raise",
         progress: bool = False,
+        lists: bool = False,
         **overrides: Unpack[CallOptions],
     ) -> EmbeddingResult:
         """Embed inputs: one finite vector for each, in their order, or an error.
@@ -154,6 +155,7 @@ class EmbeddingClient(_Client):
             input_type: Sent verbatim if given; `None` sends none; `auto` follows the role.
             on_error: `return` gives a result even if some inputs failed, with `.failures`.
             progress: Show a progress bar.
+            lists: Make Python lists while waiting for the network, for `.tolist()` to hand out.
             overrides: Options for this call alone, such as `dimensions=256` or `deadline=30`.
 
         Returns:
@@ -175,6 +177,7 @@ class EmbeddingClient(_Client):
                     role=role,
                     input_type=input_type,
                     on_error=on_error,
+                    lists=lists,
                     wake=wake,
                     on_progress=listener,
                 )
@@ -205,7 +208,7 @@ class EmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return self.embed(texts, role="document").tolist()
+        return self.embed(texts, role="document", lists=True).tolist()
 
     @guarded
     def embed_query(self, text: str) -> list[float]:
@@ -302,6 +305,10 @@ class EmbeddingClient(_Client):
         """End the calls in flight and close the connections; again is harmless."""
         self._engine.close()
 
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+        await self._engine.aclose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -335,6 +342,7 @@ class AsyncEmbeddingClient(_Client):
         input_type: str | None = AUTO,
         on_error: OnError = "raise",
         progress: bool = False,
+        lists: bool = False,
         **overrides: Unpack[CallOptions],
     ) -> EmbeddingResult:
         """Embed inputs; see `EmbeddingClient.embed`.
@@ -355,6 +363,7 @@ class AsyncEmbeddingClient(_Client):
                     role=role,
                     input_type=input_type,
                     on_error=on_error,
+                    lists=lists,
                     wake=wake,
                     on_progress=listener,
                 )
@@ -382,7 +391,7 @@ class AsyncEmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return (await self.embed(texts, role="document")).tolist()
+        return (await self.embed(texts, role="document", lists=True)).tolist()
 
     @aguarded
     async def embed_query(self, text: str) -> list[float]:

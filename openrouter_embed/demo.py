@@ -25,7 +25,7 @@ from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed.client import EmbeddingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from openrouter_embed.result import Usage
 
@@ -80,7 +80,7 @@ def run(model: str, limit: int, questions: Sequence[str], key: str | None) -> in
 
 
 @contextmanager
-def _server(key: str | None) -> Iterator[dict[str, Any]]:
+def _server(key: str | None) -> Generator[dict[str, Any]]:
     if key is not None:
         yield {}
         return

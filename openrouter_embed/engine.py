@@ -144,6 +144,7 @@ class Engine:
         role: Role | None,
         input_type: str | None,
         on_error: str,
+        lists: bool,
         wake: Callable[[], None],
         on_progress: Callable[[Progress], None] | None,
     ) -> Job:
@@ -180,7 +181,13 @@ class Engine:
             plan,
             bodies=bodies,
             limits=make_limits(settings),
-            terms=make_terms(settings, on_error, time.monotonic(), self._price(settings.model)),
+            terms=make_terms(
+                settings,
+                on_error,
+                time.monotonic(),
+                price=self._price(settings.model),
+                lists=lists,
+            ),
             pacer=self.pacer,
             formats=formats,
             ports=ports,
@@ -288,7 +295,9 @@ class Engine:
         if lanes is not None:
             await lanes.aclose()
         if transport is not None:
-            transport.close()
+            import asyncio  # noqa: PLC0415 - lazy by design, and here it is loaded anyway
+
+            await asyncio.to_thread(transport.close)  # it joins threads
 
     def _end(self) -> tuple[RequestsTransport | None, AiohttpTransport | None]:
         with self._lock:

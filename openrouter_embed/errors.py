@@ -24,10 +24,11 @@ The tree::
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from types import CoroutineType
 
     from openrouter_embed.result import EmbeddingResult
 
@@ -239,7 +240,7 @@ def guarded(call: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def aguarded(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def aguarded(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, CoroutineType[Any, Any, R]]:
     """Do for coroutines what `guarded` does for functions."""
 
     @functools.wraps(call)
@@ -251,4 +252,5 @@ def aguarded(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         del args, kwargs
         raise _strip(caught)
 
-    return wrapper
+    # asyncio.run and frameworks ask for a coroutine, not for any awaitable.
+    return cast("Callable[P, CoroutineType[Any, Any, R]]", wrapper)

@@ -8,7 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -76,6 +76,8 @@ class EmbeddingResult:
     request_ids: tuple[str, ...] = field(default=(), repr=False)
     flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     start: int = 0
+    prepared: list[list[float]] | None = field(default=None, repr=False)
+    """The vectors as lists, if asked for with `lists=True`; `tolist` hands them out once."""
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -111,7 +113,10 @@ class EmbeddingResult:
         """
         if self.failures:
             raise self.failures[min(self.failures)]
-        rows: list[list[float]] = self.vectors.tolist()
+        rows = self.prepared
+        if rows is None:
+            return cast("list[list[float]]", self.vectors.tolist())
+        object.__setattr__(self, "prepared", None)  # the next caller gets lists of its own
         return rows
 
     def __repr__(self) -> str:

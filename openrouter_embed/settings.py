@@ -125,6 +125,7 @@ class Settings:
 
     model: str
     api_key: Secret | Callable[[], str] | None = field(default=None, repr=False)
+    key_origin: str = f"the environment variable {KEY_VARIABLE}"
     base_url: str = DEFAULT_BASE_URL
     dimensions: int | None = None
     encoding_format: str = AUTO
@@ -211,11 +212,6 @@ class Settings:
             return f"Bearer {check_key(value, 'the `api_key` callable')}"
         raise ConfigurationError(raise_from)
 
-    @property
-    def key_origin(self) -> str:
-        """Where the key comes from, for messages."""
-        return KEY_VARIABLE if self.api_key is None else "the `api_key` argument"
-
     def headers(self) -> dict[str, str]:
         """Return the headers of every request but for the key; the user's own win."""
         ours = {
@@ -235,6 +231,7 @@ class Settings:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for name in ("api_key", "limiter", "session", "on_progress"):
             values[name] = None
+        del values["key_origin"]
         return _restore, (values,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
@@ -264,9 +261,11 @@ def make_settings(
         raise ConfigurationError(
             "Which model? Pass for example `model='openai/text-embedding-3-small'`."
         )
-    key = options.get("api_key")
-    if key is None and key_required:
-        read_key(None, environ)
+    if options.get("api_key") is not None:
+        checked["key_origin"] = "the `api_key` argument"
+    elif key_required:
+        # Read now: a program may build clients for several keys, one after the other.
+        checked["api_key"] = read_key(None, environ)
     return Settings(**checked)
 
 

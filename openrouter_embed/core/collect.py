@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 class Collector:
     """The vectors of one call, by unit, and what came with them."""
 
-    def __init__(self, plan: Plan, width: int | None, fallback_width: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        width: int | None,
+        fallback_width: int | None = None,
+        *,
+        lists: bool = False,
+    ) -> None:
         self.plan = plan
         self.width = width
         self._fallback_width = fallback_width
@@ -48,6 +55,7 @@ class Collector:
         self._ids: list[str] = []
         self._count = len(plan.units)
         self._parts = Parts()
+        self._lists: list[list[float]] | None = [[]] * self._count if lists else None
 
     def accept(self, units: Sequence[int], body: bytes) -> Usage:
         """Believe an answer or not; return what it cost.
@@ -79,6 +87,14 @@ class Collector:
         self._note(self._place(units, target), answer)
         return _usage(answer.usage, self.delivered - before)
 
+    def _prepare(self, units: Sequence[int]) -> None:
+        """Make Python lists of rows now, while the caller has nothing to do but wait."""
+        if self._lists is not None and self._rows is not None:
+            # A range is a run of rows, which needs no copy to be read.
+            run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
+            for unit, row in zip(units, self._rows[run].tolist(), strict=True):
+                self._lists[unit] = row
+
     def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
         """Put rows where they belong; return the units that are inputs, not parts of one."""
         if target is None:
@@ -104,12 +120,14 @@ class Collector:
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
             self._have[owner] = 1
+            self._prepare([owner])
             self.delivered += 1
             self._flags.setdefault("split", []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:
             self._have[unit] = 1
+        self._prepare(units)
         self.delivered += len(units)
         if answer.unindexed and len(units) > 1:
             self._flags.setdefault("unindexed", []).extend(units)
@@ -157,7 +175,16 @@ class Collector:
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
             flags=self._flags_by_position(),
+            prepared=None if normalize or self.failures else self._prepared(),
         )
+
+    def _prepared(self) -> list[list[float]] | None:
+        rows, plan = self._lists, self.plan
+        if rows is None or plan.empty:
+            return None
+        if plan.rows is None:
+            return rows
+        return [list(rows[unit]) for unit in plan.rows]
 
     def _matrix(self) -> Matrix:
         if self._rows is None:

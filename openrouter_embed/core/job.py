@@ -107,6 +107,7 @@ class Terms:
         long_input: `split` embeds a text that is too long in parts; `error` reports it.
         input_tokens: Tokens of one input that the model reads, if known.
         price: USD per token, for the spending limit; `None` where there is none.
+        lists: Whether Python lists are made as vectors arrive.
         pin: Whether every vector must come from the host that served first.
         spread: Whether inputs may be spread over several requests for the sake of speed.
         timed_by_driver: An attempt's time begins with `started`, not with `Send`.
@@ -126,13 +127,16 @@ class Terms:
     long_input: str = "error"
     input_tokens: int | None = None
     price: float | None = None
+    lists: bool = False
     pin: bool = False
     spread: bool = True
     timed_by_driver: bool = False
     key_origin: str = ""
 
 
-def make_terms(settings: Settings, on_error: str, now: float, price: float | None) -> Terms:
+def make_terms(
+    settings: Settings, on_error: str, now: float, *, price: float | None, lists: bool
+) -> Terms:
     """Return the terms that a call's settings ask for, its deadline counted from `now`."""
     profile = settings.profile
     return Terms(
@@ -149,6 +153,7 @@ def make_terms(settings: Settings, on_error: str, now: float, price: float | Non
         long_input=settings.long_input,
         input_tokens=profile.max_input_tokens,
         price=price,
+        lists=lists,
         pin=settings.pin_provider,
         # Free models allow some twenty requests a minute: there fewer is faster.
         spread=not settings.model.endswith(":free"),
@@ -211,7 +216,7 @@ class Job:
         self._ports = ports
         self._ledger = ledger or Ledger()
         self._packer = Packer(plan, limits)
-        self._rows = Collector(plan, terms.width, terms.expected_width)
+        self._rows = Collector(plan, terms.width, terms.expected_width, lists=terms.lists)
         self._ids = itertools.count()
         self._again: list[tuple[float, int, _Batch]] = []
         self._suspects: deque[tuple[_Batch, Verdict]] = deque()

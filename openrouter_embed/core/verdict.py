@@ -324,6 +324,8 @@ def hide_keys(text: str) -> str:
 
 
 MAX_ERROR_BYTES: Final = 2 * 1024 * 1024
+MAX_MESSAGE: Final = 2000
+"""Characters of an API's message that are looked at: patterns are slow on endless ones."""
 
 
 def read_problem(body: bytes) -> Problem | None:
@@ -337,9 +339,9 @@ def read_problem(body: bytes) -> Problem | None:
     table = cast("dict[str, Any]", tree)
     error = table.get("error")
     if isinstance(error, str):
-        return Problem(message=error)
+        return Problem(message=error[:MAX_MESSAGE])
     if not isinstance(error, dict):
-        return Problem(message=str(table["message"])) if "message" in table else None
+        return Problem(message=_message(table["message"])) if "message" in table else None
     return _problem(cast("dict[str, Any]", error))
 
 
@@ -352,13 +354,16 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     if isinstance(availability, dict):
         wait = cast("dict[str, Any]", availability).get("retry_after")
         data.setdefault("retry_after_seconds", wait)
-    message = error.get("message")
     return Problem(
         status=code if whole else None,
-        message=message if isinstance(message, str) else printable(message),
+        message=_message(error.get("message")),
         code=code if isinstance(code, str) else None,
         metadata=data,
     )
+
+
+def _message(value: object) -> str:
+    return value[:MAX_MESSAGE] if isinstance(value, str) else printable(value)
 
 
 _SECONDS: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)

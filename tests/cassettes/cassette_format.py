@@ -65,6 +65,11 @@ def load_body(fields: Mapping[str, Any]) -> str | bytes:
     return fields.get("text", "")
 
 
+def load_answer(fields: Mapping[str, Any]) -> Any:
+    """The JSON of a stored answer; an empty object if it is no JSON."""
+    return fields.get("json", {})
+
+
 # ---------------------------------------------------------------- YAML
 
 

@@ -27,6 +27,10 @@ from unittest import mock
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
 from openrouter_embed.errors import APIError, EmbeddingError
+from openrouter_embed.shells import aiohttp_shell, requests_shell
+
+_LOADED = (aiohttp_shell, requests_shell)
+"""Loaded before any clock runs: a client loads its shell at its first call."""
 
 KEY = "sk-or-v1-canary0key0canary0key"
 TEXT = "The canary sings of private matters, do not quote it."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from llama_doubles import KEY, SMALL
-from openrouter_embed.emulator import Emulator
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)

@@ -209,4 +209,3 @@ def words(body):
 
 def every_text(emulator):
     return [text for request in emulator.requests for text in words(request.body)]
-

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from llama_doubles import GEMINI, KEY, PIXEL, SMALL, CountingLimiter, Fake, FalsyStore, every_text
 from llama_index.core.storage.kvstore import SimpleKVStore
+
 from openrouter_embed import ConfigurationError, ImageInput, ServerError
 
 COLLECTION = "openrouter_embed"

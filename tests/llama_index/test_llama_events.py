@@ -9,6 +9,7 @@ from io import BytesIO
 import pytest
 from llama_doubles import GEMINI, PIXEL, Fake, FakeImages, Tape
 from llama_index.core.callbacks import CallbackManager, EventPayload, TokenCountingHandler
+
 from openrouter_embed import EmbeddingError, ServerError
 
 SEVEN = [f"text {i}" for i in range(7)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from llama_doubles import KEY, SMALL, CountingLimiter, Fake, words
 from llama_index.core.storage.kvstore import SimpleKVStore
-from openrouter_embed import ConfigurationError
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed import ConfigurationError
 
 TEXTS = [f"text number {i}" for i in range(10)]
 

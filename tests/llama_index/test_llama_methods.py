@@ -13,10 +13,10 @@ from llama_doubles import E5, GEMINI, PIXEL, SMALL, every_text, words
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 from llama_index.core.schema import TextNode
-from openrouter_embed import ConfigurationError, ImageInput, ServerError
 
 import llama_index_openrouter_embed
 from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed import ConfigurationError, ImageInput, ServerError
 
 TEXTS = ["cats purr", "dogs bark", "fish swim"]
 
@@ -193,7 +193,11 @@ def test_similarity_is_inherited(make):
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [("abc", "list of texts"), (["a", None], "Text 1 is a NoneType"), ([["a"]], "Text 0 is a list")],
+    [
+        ("abc", "list of texts"),
+        (["a", None], "Text 1 is a NoneType"),
+        ([["a"]], "Text 0 is a list"),
+    ],
 )
 def test_what_is_no_text_is_refused_before_anything_is_sent(make, emulator, texts, message):
     with pytest.raises(ConfigurationError, match=message):

@@ -1,0 +1,318 @@
+"""LlamaIndex's own parts, driven by the adapter: indexes, retrievers, pipelines, parsers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from io import BytesIO
+
+import pytest
+from llama_doubles import GEMINI, KEY, PIXEL, SMALL, Fake, every_text, words
+from llama_index.core import Document, Settings, VectorStoreIndex
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.embeddings.utils import resolve_embed_model
+from llama_index.core.indices import MultiModalVectorStoreIndex
+from llama_index.core.ingestion import IngestionCache, IngestionPipeline
+from llama_index.core.node_parser import SemanticSplitterNodeParser
+from llama_index.core.postprocessor import SentenceEmbeddingOptimizer
+from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle, TextNode
+
+from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed import InvalidResponseError, ServerError
+
+FACTS = {
+    "the capital of France is Paris": "what is the capital of France",
+    "whales are the largest animals of the sea": "largest animals of the sea",
+    "bread is baked from flour and water": "what is bread baked from",
+    "python is a language for programmers": "a language for programmers",
+}
+
+
+def documents():
+    return [Document(text=text) for text in FACTS]
+
+
+@pytest.mark.parametrize("model", [SMALL, GEMINI])
+async def test_an_index_finds_the_right_answers_first(make, emulator, model):
+    embedding = make(model)
+    index = await asyncio.to_thread(
+        VectorStoreIndex.from_documents, documents(), embed_model=embedding
+    )
+    assert emulator.stats.requests == 1
+    retriever = index.as_retriever(similarity_top_k=2)
+    for text, question in FACTS.items():
+        assert (await asyncio.to_thread(retriever.retrieve, question))[0].text == text
+        assert (await retriever.aretrieve(question))[0].text == text
+    await embedding.aclose()
+
+
+def test_an_index_can_be_built_asynchronously_and_asked_from_other_loops(make):
+    embedding = make()
+    index = VectorStoreIndex.from_documents(documents(), embed_model=embedding, use_async=True)
+    index.insert(Document(text="tea is made from leaves"))
+    retriever = index.as_retriever(similarity_top_k=1)
+    for _ in range(3):
+        found = asyncio.run(retriever.aretrieve("what is tea made from"))
+        assert found[0].text == "tea is made from leaves"
+
+
+def test_a_plain_sync_index_is_built_concurrently(make, special):
+    server = special(latency=0.2)
+    embedding = make(server=server, embed_batch_size=10)
+    nodes = [TextNode(text=f"node {i}") for i in range(150)]
+    VectorStoreIndex(nodes, embed_model=embedding)
+    assert server.stats.requests == 15
+    assert server.stats.peak_in_flight > 8
+
+
+def test_settings_may_put_their_callbacks_into_it(make, monkeypatch):
+    embedding = make(callback_manager=CallbackManager([]))
+    monkeypatch.setattr(Settings, "_embed_model", None)
+    Settings.embed_model = embedding
+    assert Settings.embed_model is embedding
+    manager = CallbackManager([])
+    assert resolve_embed_model(embedding, manager) is embedding
+    assert embedding.callback_manager is manager
+
+
+def test_bug_a_callback_manager_of_ones_own_is_replaced(make):
+    """LlamaIndex's doing; usage does not depend on it."""
+    own = CallbackManager([])
+    embedding = make(callback_manager=own)
+    VectorStoreIndex.from_documents(documents(), embed_model=embedding)
+    assert embedding.callback_manager is not own
+    assert embedding.usage.inputs == len(FACTS)
+
+
+async def test_a_multi_modal_index_takes_images_in_memory(make, emulator):
+    embedding = make(GEMINI)
+    nodes = [ImageNode(image=_base64(PIXEL), id_="picture"), TextNode(text="a text", id_="text")]
+    index = await asyncio.to_thread(
+        MultiModalVectorStoreIndex, nodes, embed_model=embedding, image_embed_model=embedding
+    )
+    retriever = index.as_retriever(similarity_top_k=1, image_similarity_top_k=1)
+    found = await asyncio.to_thread(retriever.image_to_image_retrieve, _data_url(PIXEL))
+    assert found[0].node.node_id == "picture"
+    assert found[0].score == pytest.approx(1.0, abs=0.5)
+    kinds = [r.body["input_type"] for r in emulator.requests if words(r.body) == ["<content>"]]
+    assert kinds == ["search_document", "search_query"]
+    await embedding.aclose()
+
+
+def _base64(data):
+    import base64
+
+    return base64.b64encode(data).decode()
+
+
+def _data_url(data):
+    return "data:image/png;base64," + _base64(data)
+
+
+def test_the_sentence_optimizer_embeds_any_number_of_sentences(make, emulator):
+    embedding = make(max_batch_inputs=64, dimensions=16)
+    sentences = [f"sentence number {i}" for i in range(300)]
+    optimizer = SentenceEmbeddingOptimizer(
+        embed_model=embedding, percentile_cutoff=0.01, tokenizer_fn=lambda _: sentences
+    )
+    node = NodeWithScore(node=TextNode(text=" ".join(sentences)))
+    kept = optimizer.postprocess_nodes([node], QueryBundle("sentence number 7"))
+    assert "sentence number 7" in kept[0].node.get_content()
+    assert emulator.stats.inputs == 301
+
+
+def test_the_semantic_splitter_works(make, emulator):
+    parser = SemanticSplitterNodeParser(
+        embed_model=make(), sentence_splitter=lambda text: text.split("|"), buffer_size=1
+    )
+    nodes = parser.get_nodes_from_documents([Document(text="cats purr|cats meow|stocks fell")])
+    assert nodes
+    assert emulator.stats.requests == 1
+
+
+# ---------------------------------------------------------------------- pipelines
+
+
+def pipeline(embedding, cache):
+    return IngestionPipeline(transformations=[embedding], cache=cache, disable_cache=False)
+
+
+def test_a_pipelines_cache_outlives_key_and_concurrency_but_not_dimensions(make, emulator):
+    cache = IngestionCache()
+    nodes = [TextNode(text="a", id_="1"), TextNode(text="b", id_="2")]
+
+    def run(**options):
+        return pipeline(make(**options), cache).run(nodes=nodes)
+
+    run()
+    run(api_key="rotated", num_workers=2, embed_batch_size=1, timeout=5.0)
+    assert emulator.stats.requests == 1
+    assert len(run(dimensions=8)[0].embedding) == 8
+    assert emulator.stats.requests == 2
+
+
+async def test_a_pipeline_runs_asynchronously(make):
+    embedding = make()
+    nodes = await pipeline(embedding, IngestionCache()).arun(documents=documents())
+    assert all(len(node.embedding) == 64 for node in nodes)
+    await embedding.aclose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_pipeline_runs_in_other_processes(make, emulator, monkeypatch, awaited):
+    """The key comes from the environment there, spawned and forked."""
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("LlamaIndex wants as many processors as workers")
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    embedding = make()
+    want = embedding.get_text_embedding_batch(list(FACTS))
+    pipe = IngestionPipeline(transformations=[embedding], disable_cache=True)
+    if awaited:
+        nodes = asyncio.run(pipe.arun(documents=documents(), num_workers=2))
+    else:
+        nodes = pipe.run(documents=documents(), num_workers=2)
+    assert [node.embedding for node in nodes] == want
+    assert emulator.stats.requests == 3
+
+
+# ---------------------------------------------------------------------- the base class's bugs
+
+
+def short(number, body):
+    data = [
+        {"object": "embedding", "embedding": [1.0] * 64, "index": at}
+        for at in range(len(body["input"]) - 1)
+    ]
+    answer = {"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 1}}
+    return 200, {}, json.dumps(answer).encode()
+
+
+class Short(Fake):
+    def _many(self, texts):
+        return [[float(text)] for text in texts][:-1]
+
+
+async def test_bug_short_answer_lands_on_the_wrong_node(make, special):
+    nodes = [TextNode(text=text) for text in ("1", "2", "3")]
+    Short(embed_batch_size=2)(nodes)
+    assert [node.embedding for node in nodes] == [[1.0], None, None]
+
+    embedding = make(server=special(faults=short), encoding_format="float")
+    nodes = [TextNode(text=text) for text in ("1", "2", "3")]
+    for call in (embedding, lambda n: VectorStoreIndex(n, embed_model=embedding)):
+        with pytest.raises(InvalidResponseError):
+            call(nodes)
+    with pytest.raises(InvalidResponseError):
+        await embedding.acall(nodes)
+    assert [node.embedding for node in nodes] == [None, None, None]
+    await embedding.aclose()
+
+
+def test_bug_short_answer_of_a_subclass_is_not_zipped(make, emulator):
+    class Lossy(OpenRouterEmbedding):
+        def get_text_embedding_batch(self, texts, show_progress=False, **kwargs):
+            return super().get_text_embedding_batch(texts)[:-1]
+
+    nodes = [TextNode(text="1"), TextNode(text="2")]
+    with (
+        Lossy(SMALL, api_key=KEY, api_base=emulator.base_url) as embedding,
+        pytest.raises(InvalidResponseError, match="1 vectors for 2 nodes"),
+    ):
+        embedding(nodes)
+    assert [node.embedding for node in nodes] == [None, None]
+
+
+class Parallel(Fake):
+    """Fails in its first call; tells how many others ran on, and how many at a time."""
+
+    async def _aget_text_embeddings(self, texts):
+        counts["now"] += 1
+        counts["peak"] = max(counts["peak"], counts["now"])
+        await asyncio.sleep(0.01)
+        counts["now"] -= 1
+        if texts[0] == "0":
+            raise RuntimeError("scripted")
+        await asyncio.sleep(0.01)
+        counts["done"] += 1
+        return [[2.0] for _ in texts]
+
+
+counts = {"now": 0, "peak": 0, "done": 0}
+
+
+async def test_bug_async_failure_leaves_siblings_running(make, special):
+    counts.update(now=0, peak=0, done=0)
+    texts = [str(i) for i in range(4)]
+    with pytest.raises(RuntimeError):
+        await Parallel(embed_batch_size=1).aget_text_embedding_batch(texts)
+    assert counts["done"] == 0
+    await asyncio.sleep(0.05)
+    assert counts["done"] == 3  # paid for, and lost
+
+    async def faults(number, body):
+        if "0" in body["input"]:
+            return 500, {}, b"{}"
+        await asyncio.sleep(0.05)
+        return None
+
+    server = special(faults=faults)
+    embedding = make(server=server, embed_batch_size=1)
+    with pytest.raises(ServerError) as caught:
+        await embedding.aget_text_embedding_batch(texts)
+    after = server.stats
+    assert after.in_flight == 0
+    assert caught.value.result.ok.tolist() == [False, True, True, True]
+    await embedding.aclose()
+
+
+async def test_bug_async_concurrency_has_no_limit(make, special):
+    counts.update(now=0, peak=0, done=0)
+    texts = [f"text {i}" for i in range(200)]
+    await Parallel(embed_batch_size=1, num_workers=1).aget_text_embedding_batch(texts)
+    assert counts["peak"] == 200
+
+    server = special(latency=0.05)
+    embedding = make(server=server, embed_batch_size=1)
+    await embedding.aget_text_embedding_batch(texts)
+    assert server.stats.peak_in_flight <= 64
+    await embedding.aclose()
+
+
+async def test_bug_default_async_text_embedding_blocks_the_loop(make, special):
+    embedding = make(server=special(latency=0.2))
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await embedding.aget_text_embedding("x")
+    ticking.cancel()
+    assert ticks > 3
+    await embedding.aclose()
+
+
+def test_bug_agg_embedding_sends_queries_one_by_one(make, emulator):
+    make().get_agg_embedding_from_queries(["a", "b", "c"])
+    assert every_text(emulator) == ["a", "b", "c"]
+    assert emulator.stats.requests == 1
+
+
+def test_bug_a_client_of_one_loop_is_dead_in_the_next(make, special):
+    """Contended, so that waiting objects of the first loop would be met again."""
+    embedding = make(server=special(latency=0.02), num_workers=2, embed_batch_size=1)
+    for start in range(3):
+        texts = [f"{start} {i}" for i in range(8)]
+        assert len(asyncio.run(embedding.aget_text_embedding_batch(texts))) == 8
+
+
+def test_images_in_a_loop_come_back_in_order(make):
+    embedding = make(GEMINI)
+    urls = [f"https://example.invalid/{i}.png" for i in range(5)]
+    vectors = embedding.get_image_embedding_batch([*urls, BytesIO(PIXEL)])
+    assert vectors[3] == embedding.get_image_embedding(urls[3], role="document")
