@@ -29,13 +29,13 @@ def fetch(
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
     if shelf is None:
-        return client.embed(items, **call).tolist()
+        return client.embed(items, lists=True, **call).tolist()
     found = shelf.read(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
-            fresh = _table(missing, client.embed(missing, **call))
+            fresh = _table(missing, client.embed(missing, lists=True, **call))
         except EmbeddingError as error:
             shelf.write(_arrived(missing, error.result))
             _renumber(error, items, missing, found)
@@ -53,13 +53,13 @@ async def afetch(
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
     if shelf is None:
-        return (await client.embed(items, **call)).tolist()
+        return (await client.embed(items, lists=True, **call)).tolist()
     found = await shelf.aread(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
-            fresh = _table(missing, await client.embed(missing, **call))
+            fresh = _table(missing, await client.embed(missing, lists=True, **call))
         except EmbeddingError as error:
             await shelf.awrite(_arrived(missing, error.result))
             _renumber(error, items, missing, found)

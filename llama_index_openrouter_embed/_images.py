@@ -16,12 +16,23 @@ from openrouter_embed import ImageInput
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
 Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
 
 PLACEHOLDER: Final = "<image>"
+
+
+def list_images(images: Iterable[ImageLike]) -> list[ImageLike]:
+    """Return a list of images, none of them read yet.
+
+    Raises:
+        ConfigurationError: This is one image, or none at all.
+    """
+    if isinstance(images, (str, bytes, bytearray, BytesIO, ImageInput, os.PathLike)):
+        raise ConfigurationError("Pass a list of images, even for one.")
+    return list(images)
 
 
 def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
@@ -30,8 +41,6 @@ def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
     Raises:
         ConfigurationError: One cannot be used; names it by index.
     """
-    if isinstance(images, (str, bytes, bytearray)):
-        raise ConfigurationError("Pass a list of images, even for one.")
     return [_read_numbered(image, at) for at, image in enumerate(images)]
 
 

@@ -154,4 +154,7 @@ def _capped(options: Mapping[str, Any], num_workers: int | None) -> dict[str, An
     if num_workers is None:
         return {}
     limit = options.get("max_concurrency")
-    return {"max_concurrency": min(num_workers, limit) if type(limit) is int else num_workers}
+    if limit is None:
+        return {"max_concurrency": num_workers}
+    # Anything but a number is left for the client to refuse.
+    return {"max_concurrency": min(num_workers, limit)} if isinstance(limit, int) else {}

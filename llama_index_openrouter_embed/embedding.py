@@ -4,80 +4,50 @@ Rules of this file:
 - Every public method of the base classes is overridden: their batching, caching and limiting lose
   vectors, mix roles or send requests one by one. What they promise in spans and events is kept.
 - One call of LlamaIndex is one call of the client, which plans the requests and sends them at once.
-- What is serialized is what changes vectors and what decides where texts may go; nothing else.
+- Public methods announce and private ones embed, so that spans nest as they do in the base class.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import pickle
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from llama_index.core.base.embeddings.base import dispatcher, mean_agg
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
-from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 from llama_index.core.schema import MetadataMode
 
 from llama_index_openrouter_embed._cache import Shelf
 from llama_index_openrouter_embed._events import Announcer, grouped
 from llama_index_openrouter_embed._fetch import afetch, fetch
-from llama_index_openrouter_embed._guard import aguarded
 from llama_index_openrouter_embed._images import (
     describe,
     describe_parts,
+    list_images,
     read_image,
     read_images,
     read_parts,
 )
-from llama_index_openrouter_embed._link import Link
-from llama_index_openrouter_embed._options import (
-    ALIASES,
-    ASSIGNABLE,
-    FRAMEWORK,
-    VECTOR_OPTIONS,
-    read_arguments,
-)
+from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed.errors import ConfigurationError, InvalidResponseError, guarded
+from openrouter_embed.errors import (
+    ConfigurationError,
+    InvalidResponseError,
+    aguarded,
+    guarded,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.schema import BaseNode
-    from llama_index.core.storage.kvstore.types import BaseKVStore
-    from typing_extensions import Self, Unpack
 
     from llama_index_openrouter_embed._cache import Item
     from llama_index_openrouter_embed._images import ImageLike, Part
-    from openrouter_embed import Options, Usage
 
     Role = Literal["query", "document"]
     Vector = list[float]
 
-TEXTS_PER_EVENT: Final = 100
-"""Default of `embed_batch_size`."""
 
-_NOT_PICKLED: Final = frozenset({"api_key", "session", "on_progress", "callback_manager"})
-_PICKLED_IF_POSSIBLE: Final = ("limiter", "rate_limiter", "embeddings_cache")
-_RESTORING: ContextVar[bool] = ContextVar("restoring", default=False)
-_LOG = logging.getLogger(__name__)
-
-
-@contextmanager
-def _restoring() -> Generator[None]:
-    """Let objects be made without a key: they read the environment at their first request."""
-    token = _RESTORING.set(True)
-    try:
-        yield
-    finally:
-        _RESTORING.reset(token)
-
-
-class OpenRouterEmbedding(MultiModalEmbedding):
+class OpenRouterEmbedding(OpenRouterObject):
     """Embeddings from OpenRouter for LlamaIndex: texts, queries, images.
 
     Queries are embedded as queries and texts as documents, in the way the model wants. A batch is
@@ -106,93 +76,6 @@ class OpenRouterEmbedding(MultiModalEmbedding):
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
-
-    api_base: str = Field(default="", description="Where requests are sent.")
-    dimensions: int | None = Field(default=None, description="Width of the vectors asked for.")
-    query_input_type: str | None = Field(
-        default="auto", description="`input_type` for queries; `auto` as the model wants."
-    )
-    document_input_type: str | None = Field(
-        default="auto", description="`input_type` for documents; `auto` as the model wants."
-    )
-    query_prefix: str | None = Field(
-        default="auto", description="Text before queries; `auto` as the model wants."
-    )
-    document_prefix: str | None = Field(
-        default="auto", description="Text before documents; `auto` as the model wants."
-    )
-    query_instruction: str | None = Field(
-        default=None, description="The task, for models whose query prefix names one."
-    )
-    provider: dict[str, Any] = Field(
-        default_factory=dict, description="Which hosts may serve, and under what terms."
-    )
-    normalize: bool = Field(default=False, description="Whether to scale to unit length.")
-    long_input: str = Field(default="error", description="What becomes of texts too long.")
-    empty: str = Field(default="error", description="What becomes of empty texts.")
-    pin_provider: bool = Field(
-        default=False, description="Whether to keep to the host that served first."
-    )
-    additional_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="More fields for the request body."
-    )
-
-    embed_batch_size: int = Field(
-        default=TEXTS_PER_EVENT,
-        gt=0,
-        le=2048,
-        exclude=True,
-        description="Texts per pair of events; if given, also the most inputs per request.",
-    )
-    num_workers: int | None = Field(
-        default=None, exclude=True, description="The most requests in flight."
-    )
-    embeddings_cache: Any = Field(
-        default=None, exclude=True, description="Key-value store for finished vectors."
-    )
-    rate_limiter: Any = Field(
-        default=None, exclude=True, description="LlamaIndex's rate limiter, asked per request."
-    )
-
-    _link: Link = PrivateAttr()
-
-    @guarded
-    def __init__(
-        self,
-        model_name: str | None = None,
-        *,
-        model: str | None = None,
-        api_base: str | None = None,
-        additional_kwargs: Mapping[str, Any] | None = None,
-        embed_batch_size: int | None = None,
-        num_workers: int | None = None,
-        embeddings_cache: BaseKVStore | None = None,
-        rate_limiter: Any = None,
-        callback_manager: CallbackManager | None = None,
-        **options: Unpack[Options],
-    ) -> None:
-        given = {
-            "model_name": model_name,
-            "model": model,
-            "api_base": api_base,
-            "additional_kwargs": additional_kwargs,
-            "embed_batch_size": embed_batch_size,
-            "num_workers": num_workers,
-            "embeddings_cache": embeddings_cache,
-            "rate_limiter": rate_limiter,
-            "callback_manager": callback_manager,
-            **options,
-        }
-        arguments = read_arguments(given, type(self).model_fields)
-        link = Link(
-            arguments.client,
-            num_workers=arguments.framework.get("num_workers"),
-            rate_limiter=arguments.framework.get("rate_limiter"),
-            restored=_RESTORING.get(),
-        )
-        fields = {**_serialized(link.settings), **arguments.framework, **arguments.extra}
-        super().__init__(**fields)
-        self._link = link
 
     @classmethod
     def class_name(cls) -> str:
@@ -324,6 +207,7 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: The call failed.
         """
+        queries = _read_texts(queries)
         if len(queries) == 1:
             vectors = [self.get_query_embedding(queries[0])]
         else:
@@ -343,6 +227,7 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: The call failed.
         """
+        queries = _read_texts(queries)
         if len(queries) == 1:
             vectors = [await self.aget_query_embedding(queries[0])]
         else:
@@ -352,7 +237,6 @@ class OpenRouterEmbedding(MultiModalEmbedding):
     @dispatcher.span
     @guarded
     def _get_query_embeddings(self, queries: list[str]) -> list[Vector]:
-        queries = _read_texts(queries)
         with self._announcer(queries) as announcer:
             vectors = self._embed(queries, "query")
             announcer.finish(vectors)
@@ -361,7 +245,6 @@ class OpenRouterEmbedding(MultiModalEmbedding):
     @dispatcher.span
     @aguarded
     async def _aget_query_embeddings(self, queries: list[str]) -> list[Vector]:
-        queries = _read_texts(queries)
         with self._announcer(queries) as announcer:
             vectors = await self._aembed(queries, "query")
             announcer.finish(vectors)
@@ -428,8 +311,9 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: An image cannot be read, or the call failed.
         """
-        images = read_images(img_file_paths)
-        chunks = [describe(image) for image in img_file_paths]
+        paths = list_images(img_file_paths)
+        chunks = [describe(image) for image in paths]
+        images = read_images(paths)
         with (
             self._announcer(chunks, self.embed_batch_size) as announcer,
             self._bar(len(chunks), "Generating image embeddings", show=show_progress) as told,
@@ -452,8 +336,9 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: An image cannot be read, or the call failed.
         """
-        images = await asyncio.to_thread(read_images, img_file_paths)
-        chunks = [describe(image) for image in img_file_paths]
+        paths = list_images(img_file_paths)
+        chunks = [describe(image) for image in paths]
+        images = await asyncio.to_thread(read_images, paths)
         with (
             self._announcer(chunks, self.embed_batch_size, together=True) as announcer,
             self._bar(len(chunks), "Generating image embeddings", show=show_progress) as told,
@@ -511,13 +396,13 @@ class OpenRouterEmbedding(MultiModalEmbedding):
     def _get_image_embeddings(
         self, img_file_paths: Sequence[ImageLike], *, role: Role = "document"
     ) -> list[Vector]:
-        return self._embed(read_images(img_file_paths), role)
+        return self._embed(read_images(list_images(img_file_paths)), role)
 
     @aguarded
     async def _aget_image_embeddings(
         self, img_file_paths: Sequence[ImageLike], *, role: Role = "document"
     ) -> list[Vector]:
-        images = await asyncio.to_thread(read_images, img_file_paths)
+        images = await asyncio.to_thread(read_images, list_images(img_file_paths))
         return await self._aembed(images, role)
 
     # ------------------------------------------------------------------ as a transformation
@@ -529,6 +414,7 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: The call failed; no node was touched.
         """
+        nodes = _sized(nodes)
         return _attach(nodes, self.get_text_embedding_batch(_contents(nodes), **kwargs))
 
     @aguarded
@@ -538,6 +424,7 @@ class OpenRouterEmbedding(MultiModalEmbedding):
         Raises:
             EmbeddingError: The call failed; no node was touched.
         """
+        nodes = _sized(nodes)
         return _attach(nodes, await self.aget_text_embedding_batch(_contents(nodes), **kwargs))
 
     # ------------------------------------------------------------------ what all of them use
@@ -567,139 +454,8 @@ class OpenRouterEmbedding(MultiModalEmbedding):
     def _bar(self, total: int, what: str, *, show: bool) -> Any:
         return bar(total, what, self._link.settings.on_progress, show=show)
 
-    # ------------------------------------------------------------------ life
 
-    @property
-    def usage(self) -> Usage:
-        """What all calls of this object have consumed so far: tokens, USD, requests."""
-        return self._link.usage
-
-    def close(self) -> None:
-        """End the calls in flight and close the connections; again is harmless."""
-        self._link.close()
-
-    async def aclose(self) -> None:
-        """Do what `close` does, without blocking the event loop."""
-        await self._link.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    @guarded
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
-            value = self._checked(name, value)
-        super().__setattr__(name, value)
-        if name == "rate_limiter":
-            self._link.throttle.framework = value
-
-    def _checked(self, name: str, value: Any) -> Any:
-        if name in ASSIGNABLE:
-            return FRAMEWORK[name](name, value)
-        if name in _FIXED:
-            raise ConfigurationError(
-                f"`{name}` is fixed once the object is made: use "
-                f"`model_copy(update={{'{name}': …}})`."
-            )
-        return value
-
-    # ------------------------------------------------------------------ copies and other forms
-
-    def to_payload(self) -> dict[str, Any]:
-        """Return what events tell of the model; holds nothing secret."""
-        return {
-            "class_name": self.class_name(),
-            "model_name": self.model_name,
-            "embed_batch_size": self.embed_batch_size,
-        }
-
-    def __repr_args__(self) -> Generator[tuple[str, Any]]:
-        for name in ("model_name", "api_base", "dimensions", "embed_batch_size"):
-            yield name, getattr(self, name)
-
-    @classmethod
-    @guarded
-    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
-        """Make an object from `to_dict`; without a key it reads the environment when it needs it.
-
-        Args:
-            data: What `to_dict` returned.
-            kwargs: Options besides, such as `api_key`.
-
-        Raises:
-            ConfigurationError: An option is unknown or wrong.
-        """
-        with _restoring():
-            return super().from_dict(data, **kwargs)
-
-    @guarded
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with its own connections and usage, and the key.
-
-        Args:
-            update: Options to change, under any of their names.
-            deep: Makes no difference: options are fixed, and a cache or limiter is shared.
-
-        Raises:
-            ConfigurationError: An option is unknown or wrong.
-        """
-        del deep
-        changes = {ALIASES.get(name, name): value for name, value in (update or {}).items()}
-        with _restoring():
-            return type(self)(**{**self._arguments(), **changes})
-
-    def __copy__(self) -> Self:
-        return self.model_copy()
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.model_copy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return options without the key and whatever cannot leave the process."""
-        given = self._arguments()
-        kept = {name: value for name, value in given.items() if name not in _NOT_PICKLED}
-        for name in _PICKLED_IF_POSSIBLE:
-            if kept.get(name) is not None and not _can_be_pickled(kept[name]):
-                _LOG.warning("`%s` cannot be pickled: the copy goes without.", name)
-                del kept[name]
-        return kept
-
-    @guarded
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        with _restoring():
-            type(self).__init__(self, **state)
-
-    def _arguments(self) -> dict[str, Any]:
-        """Return what a constructor needs to make this object again, in this process."""
-        others = type(self).model_fields.keys() - _FIXED
-        fields = {n: getattr(self, n) for n in others if n in self.model_fields_set}
-        return {**self._link.options, **fields, "num_workers": self.num_workers}
-
-
-_FIXED: Final = frozenset(OpenRouterEmbedding.model_fields) - ASSIGNABLE
-
-
-def _serialized(settings: Any) -> dict[str, Any]:
-    """Return the fields that are serialized: what changes vectors, and where texts may go."""
-    return {
-        "model_name": settings.model,
-        "api_base": settings.base_url,
-        "provider": settings.provider.to_wire(),
-        "additional_kwargs": dict(sorted(settings.extra_body.items())),
-        **{name: getattr(settings, name) for name in VECTOR_OPTIONS},
-    }
-
-
-def _read_texts(texts: Sequence[str]) -> list[str]:
+def _read_texts(texts: Iterable[str]) -> list[str]:
     if isinstance(texts, (str, bytes)):
         raise ConfigurationError("Pass a list of texts, even for one.")
     items = list(texts)
@@ -707,6 +463,11 @@ def _read_texts(texts: Sequence[str]) -> list[str]:
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users
             raise ConfigurationError(f"Text {at} is a {type(text).__name__}, not a string.")
     return items
+
+
+def _sized(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:
+    """Return the nodes themselves, or a list of what can be walked but once."""
+    return cast("Sequence[BaseNode]", nodes) if hasattr(nodes, "__len__") else list(nodes)
 
 
 def _contents(nodes: Sequence[BaseNode]) -> list[str]:
@@ -721,11 +482,3 @@ def _attach(nodes: Sequence[BaseNode], vectors: Sequence[Vector]) -> Sequence[Ba
     for node, vector in zip(nodes, vectors, strict=True):
         node.embedding = vector
     return nodes
-
-
-def _can_be_pickled(value: object) -> bool:
-    try:
-        pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - whatever a foreign object raises
-        return False
-    return True

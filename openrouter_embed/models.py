@@ -339,6 +339,15 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         confidence="documented",
     ),
     ModelProfile(
+        pattern="sentence-transformers/*-dot-*",
+        dimensions=768,
+        allowed_dimensions=_OWN_WIDTH,
+        max_input_tokens=512,
+        normalized=False,
+        source="the model card (made for dot products, not normalised)",
+        confidence="documented",
+    ),
+    ModelProfile(
         pattern="sentence-transformers/*mpnet*",
         dimensions=768,
         allowed_dimensions=_OWN_WIDTH,

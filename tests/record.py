@@ -5,6 +5,7 @@ Rules of this file:
 - Without `--live` nothing leaves this machine. With it, the cost is printed before it is spent.
 """
 
+# ruff: noqa: T201 - printing is its job
 from __future__ import annotations
 
 import argparse
@@ -31,7 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("No scenario has such a name; see --list.", file=sys.stderr)
         return 2
     if options.list:
-        print("\n".join(f"{s.name:36} {'' if s.live else '(emulator only) '}{s.shows}" for s in chosen))
+        print(
+            "\n".join(
+                f"{s.name:36} {'' if s.live else '(emulator only) '}{s.shows}" for s in chosen
+            )
+        )
         return 0
     return _record_live(chosen, options) if options.live else _record_emulated(chosen, options)
 

@@ -367,13 +367,32 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     if modes is None:
         raise ContentError(name)
     for mode in modes:
-        stream = zlib.decompressobj(mode)
         try:
-            out = stream.decompress(body, limit + 1)
+            out = _inflate(body, mode, limit)
         except zlib.error:
             continue
-        if len(out) > limit:
-            raise TooLargeError
-        if stream.eof and not stream.unused_data:
+        if out is not None:
             return out
     raise ContentError(name)
+
+
+def _inflate(body: bytes, mode: int, limit: int) -> bytes | None:
+    """Decompress in pieces, so that a bomb is given up before its output is joined.
+
+    Returns:
+        The whole output; `None` if the stream is cut or more follows it.
+    """
+    stream = zlib.decompressobj(mode)
+    pieces: list[bytes] = []
+    size = 0
+    while not stream.eof:
+        piece = stream.decompress(body, limit // 8 + 1)
+        body = stream.unconsumed_tail
+        if not piece and not body:
+            break
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise TooLargeError
+    whole = stream.eof and not stream.unused_data
+    return b"".join(pieces) if whole else None

@@ -117,9 +117,11 @@ FAULT_RULES: Final[dict[FaultKind, Rule]] = {
     FaultKind.RESET: Rule("connection lost before the answer", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TIMEOUT: Rule("no complete answer in time", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TRUNCATED: Rule("connection lost within the answer", Retry.ALWAYS, Signal.TROUBLED),
-    FaultKind.DECODE: Rule("the body is not what its encoding says", Retry.ALWAYS),
+    FaultKind.DECODE: Rule(
+        "the body is not what its encoding says", Retry.ALWAYS, Signal.TROUBLED
+    ),
     FaultKind.TOO_LARGE: Rule("the body grows past its limit", Retry.NEVER, scope=Scope.CALL),
-    FaultKind.PROTOCOL: Rule("the answer is not HTTP", Retry.ALWAYS),
+    FaultKind.PROTOCOL: Rule("the answer is not HTTP", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.PROXY: Rule("the proxy refuses", Retry.NEVER, scope=Scope.CALL),
     FaultKind.FRAMING: Rule("the answer's head is malformed", Retry.NEVER, scope=Scope.CALL),
     FaultKind.REDIRECT: Rule("a redirect; none is followed", Retry.NEVER, scope=Scope.CALL),

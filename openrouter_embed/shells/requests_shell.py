@@ -297,7 +297,7 @@ class RequestsTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._route = find_route(settings)
-        self._headers = settings.headers()
+        self._headers = {name: _wire_text(text) for name, text in settings.headers().items()}
         self._session = settings.session
         self._own: _Adapter | None = None
         self._lock = threading.Lock()
@@ -350,7 +350,7 @@ class RequestsTransport:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = self._route.base_url + request.path
-        prepared.headers = CaseInsensitiveDict(self._headers)
+        prepared.headers = CaseInsensitiveDict(self._headers)  # type: ignore[arg-type] # bytes too
         prepared.headers.update(request.headers)
         prepared.headers["Accept-Encoding"] = "gzip, deflate"
         prepared.headers["Authorization"] = self._settings.authorization()
@@ -381,6 +381,11 @@ class RequestsTransport:
         self.workers.close()
 
 
+def _wire_text(text: str) -> str | bytes:
+    """`http.client` would send Latin-1 where `aiohttp` sends UTF-8."""
+    return text if text.isascii() else text.encode()
+
+
 def _refuse_retries(adapter: Any) -> Any:
     total = getattr(getattr(adapter, "max_retries", None), "total", 0)
     if total:
@@ -408,17 +413,22 @@ class _Progress:
     def end(self) -> None:
         if self._response is None:
             return
-        if self.whole:
-            self._response.raw.release_conn()
+        raw = self._response.raw
+        if self.whole:  # an answer of a cassette or of a caller's own adapter has no connection
+            getattr(raw, "release_conn", raw.close)()
         else:
-            self._response.raw.close()
+            raw.close()
+
+
+_PIECE: Final = 4 * 1024 * 1024
+"""Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
 
 def _read(raw: Any, limit: int) -> bytes:
     """Read until the end; the second, empty read is what makes a short body an error."""
     pieces: list[bytes] = []
     size = 0
-    while piece := raw.read(limit + 1 - size, decode_content=False):
+    while piece := raw.read(min(_PIECE, limit + 1 - size), decode_content=False):
         pieces.append(piece)
         size += len(piece)
         if size > limit:

@@ -55,11 +55,9 @@ class AsyncFace:
         return self._iterate(self.client.stream(iterable, **options))
 
     def _iterate(self, results):
-        while True:
-            try:
-                yield self.loop.run_until_complete(anext(results))
-            except StopAsyncIteration:
-                return
+        end = object()
+        while (result := self.loop.run_until_complete(anext(results, end))) is not end:
+            yield result
 
     def close(self):
         self.loop.run_until_complete(self.client.aclose())

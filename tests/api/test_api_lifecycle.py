@@ -35,8 +35,10 @@ def options(em):
 def test_closing_twice_is_harmless(make):
     client = make()
     client.embed(["a"])
-    getattr(client.client, "close", lambda: None)()
-    client.close() if isinstance(client.client, EmbeddingClient) else client.aclose()
+    synchronous = isinstance(client.client, EmbeddingClient)
+    close = client.client.close if synchronous else client.aclose
+    close()
+    close()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ async def test_closing_the_client_closes_its_asynchronous_face(options):
 async def test_both_faces_learn_of_a_host_that_fails_on_base64(emulate):
     def fail_on_base64(_, body):
         if body["encoding_format"] == "base64":
-            return 200, {}, b'{"error":{"message":"No successful provider responses."}}'
+            return 200, {}, b'{"error":{"message":"No successful provider responses.","code":404}}'
         return None
 
     em = emulate(faults=fail_on_base64)
@@ -250,6 +252,7 @@ def test_results_and_errors_survive_pickling(options):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_embeds_and_leaves_the_parents_connections_alone(options):
     with EmbeddingClient(SMALL, **options) as client:
         expected = client.embed(["a"]).vectors

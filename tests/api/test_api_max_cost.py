@@ -7,6 +7,7 @@ import hashlib
 import json
 import pickle
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -51,12 +52,14 @@ def test_a_limit_above_the_cost_is_no_hindrance(make, em):
 def test_a_limit_holds_for_the_life_of_a_client(make, em):
     text = KINDS["words"](0)
     client = make(max_cost=100 * PRICE, dimensions=4)
-    for number in range(100):
-        try:
+
+    def spend():
+        for number in range(100):
             client.embed([f"{number} {text}"])
-        except BudgetExceededError as error:
-            assert error.result.ok.sum() == 0
-            break
+
+    with pytest.raises(BudgetExceededError) as caught:
+        spend()
+    assert caught.value.result.ok.sum() == 0
     assert 0 < em.stats.cost <= 100 * PRICE
     assert client.usage.cost == pytest.approx(em.stats.cost)
 
@@ -119,11 +122,9 @@ def test_threads_share_one_limit(em):
     with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=limit) as client:
 
         def spend(thread):
-            for number in range(20):
-                try:
+            with suppress(BudgetExceededError):
+                for number in range(20):
                     client.embed([f"{thread} {number} {KINDS['words'](0)}"], dimensions=4)
-                except BudgetExceededError:
-                    return
 
         threads = [threading.Thread(target=spend, args=(at,)) for at in range(8)]
         for thread in threads:

@@ -1,8 +1,9 @@
-"""Provider preferences: every field goes out as the specification wants it, or is refused by name."""
+"""Provider preferences: every field goes out as specified, or is refused by name."""
 
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import pytest
 from api_faces import SMALL
@@ -51,10 +52,10 @@ def test_every_field_goes_out_from_an_object_and_from_a_plain_mapping(make, em, 
     client = make(QWEN)
     for given in (ProviderPreferences(**{field: value}), {field: value}):
         em.reset()
-        try:
+        # Embedding hosts declare no parameters, so none can satisfy this one wish.
+        refused = field == "require_parameters"
+        with pytest.raises(NotFoundError) if refused else nullcontext():
             client.embed(["a"], provider=given)
-        except NotFoundError as refusal:  # embedding hosts declare no parameters
-            assert field == "require_parameters", refusal
         assert em.requests[0].body["provider"] == {field: wire}
 
 

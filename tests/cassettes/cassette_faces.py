@@ -11,11 +11,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-from cassette_scenarios import Call, Scenario
+if TYPE_CHECKING:
+    from cassette_table import Call, Scenario
 
 Prepare = Callable[[Any], None]
+"""Called with the client behind the object under test before it is used."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Face:
         module: Where the classes are.
         name: The synchronous class.
         async_name: The asynchronous one; the same where one class is both.
+        client: Where the synchronous client is that does the work, as a path of attributes.
         prefix: What stands before the name of an asynchronous method.
     """
 
     module: str
     name: str
     async_name: str
+    client: str = ""
     prefix: str = ""
 
     def make(self, options: Mapping[str, Any], *, asynchronous: bool) -> Any:
@@ -39,14 +44,26 @@ class Face:
         name = self.async_name if asynchronous else self.name
         return getattr(import_module(self.module), name)(**options)
 
+    def client_of(self, subject: Any) -> Any:
+        """The client behind an object under test."""
+        return attrgetter(self.client)(subject) if self.client else subject
+
 
 FACES: Mapping[str, Face] = {
     "client": Face("openrouter_embed", "EmbeddingClient", "AsyncEmbeddingClient"),
     "langchain": Face(
-        "langchain_openrouter_embed", "OpenRouterEmbeddings", "OpenRouterEmbeddings", "a"
+        "langchain_openrouter_embed",
+        "OpenRouterEmbeddings",
+        "OpenRouterEmbeddings",
+        client="_client",
+        prefix="a",
     ),
     "llama_index": Face(
-        "llama_index_openrouter_embed", "OpenRouterEmbedding", "OpenRouterEmbedding", "a"
+        "llama_index_openrouter_embed",
+        "OpenRouterEmbedding",
+        "OpenRouterEmbedding",
+        client="_link.client",
+        prefix="a",
     ),
 }
 
@@ -56,12 +73,15 @@ def options_of(scenario: Scenario, base_url: str, key: str) -> dict[str, Any]:
     return {"base_url": base_url, "api_key": key, "max_concurrency": 1, **scenario.options}
 
 
-def run(scenario: Scenario, options: Mapping[str, Any], prepare: Prepare | None = None) -> list[Any]:
+def run(
+    scenario: Scenario, options: Mapping[str, Any], prepare: Prepare | None = None
+) -> list[Any]:
     """Run a scenario on `requests`; return the outcome of every call, after its check."""
-    subject = FACES[scenario.face].make(options, asynchronous=False)
+    face = FACES[scenario.face]
+    subject = face.make(options, asynchronous=False)
     try:
         if prepare is not None:
-            prepare(subject)
+            prepare(face.client_of(subject))
         outcomes = [_attempt(subject, item) for item in scenario.calls]
     finally:
         subject.close()

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-
 from cassette_scrub import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDER = Path(__file__).resolve().parents[2] / "cassettes"
 WIDTH = 100
@@ -74,7 +75,7 @@ def load_answer(fields: Mapping[str, Any]) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - a reader wants no anchors
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -9,25 +9,28 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import datetime as dt
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-from vcr.persisters.filesystem import CassetteNotFoundError
-from vcr.record_mode import RecordMode
-from vcr.serialize import serialize
+from typing import TYPE_CHECKING, Any
 
 from cassette_faces import arun, options_of, run
 from cassette_faults import Faults, first
 from cassette_format import FOLDER, CassetteSerializer, load, load_answer, path_of, read
-from cassette_scenarios import Scenario
 from cassette_scrub import API, Scrubber, clean_request
 from cassette_tape import Tape, same_request, settled_world
+from vcr.persisters.filesystem import CassetteNotFoundError
+from vcr.record_mode import RecordMode
+from vcr.serialize import serialize
+
 from openrouter_embed import EmbeddingClient, ModelInfo
 from openrouter_embed.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cassette_table import Scenario
 
 FIXED_TIME = 1_700_000_000.0
 EMULATOR_NOTE = (
@@ -122,14 +125,14 @@ class Budget:
     limit: float
     models: Sequence[ModelInfo]
 
-    def impose(self, subject: Any) -> None:
+    def covers(self, scenario: Scenario) -> bool:
+        """Whether a limit can be set; the catalogue costs nothing and a model must have a price."""
+        listed = {model.id for model in self.models if model.price is not None}
+        return _asked(scenario) <= listed and scenario.folder != "catalogue"
+
+    def impose(self, client: EmbeddingClient) -> None:
         """Hand the prices over, so that no listing gets onto the tape."""
-        engine_of(subject).known_models = list(self.models)
-
-
-def engine_of(subject: Any) -> Any:
-    """The engine behind an object under test."""
-    return getattr(subject, "_client", subject)._engine
+        client._engine.known_models = list(self.models)
 
 
 def record(
@@ -158,6 +161,8 @@ def record(
     spent: list[float] = []
     with settled_world(), _blank(scenario, origin, shelf, old):
         _play(scenario, origin, shell, budget, spent)
+    if not shelf.text:
+        raise AssertionError(f"{scenario.name} sent nothing, so there is nothing to record.")
     text = old if _said(old) == _said(shelf.text) else shelf.text
     file = path_of(scenario.name, into)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +189,7 @@ def _blank(scenario: Scenario, origin: Origin, shelf: _Shelf, old: str) -> Any:
 
 
 def _head(scenario: Scenario, origin: Origin) -> dict[str, Any]:
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    today = dt.datetime.now(dt.timezone.utc).date().isoformat()
     when = {"recorded_at": today} if origin.live else {"note": EMULATOR_NOTE}
     return {
         "cassette": scenario.name,
@@ -210,35 +215,34 @@ def _play(
     if shell == "aiohttp":
         asyncio.run(arun(scenario, options))
         return
-    bounded = budget is not None and "max_cost" not in options
-    if budget is not None and bounded:
+    if budget is not None:
         options["max_cost"] = budget.limit
-    subjects: list[Any] = []
+    clients: list[EmbeddingClient] = []
 
-    def prepare(subject: Any) -> None:
-        subjects.append(subject)
-        if budget is not None and bounded:
-            budget.impose(subject)
+    def prepare(client: EmbeddingClient) -> None:
+        clients.append(client)
+        if budget is not None:
+            budget.impose(client)
 
     try:
         run(scenario, options, prepare)
     finally:
-        spent.extend(engine_of(subject).usage.cost or 0.0 for subject in subjects)
+        spent.extend(client.usage.cost or 0.0 for client in clients)
 
 
 # ---------------------------------------------------------------- many
 
 
 def price_bound(scenario: Scenario, models: Sequence[ModelInfo]) -> float:
-    """USD a scenario should stay below; 0 where the listing has no price for its model."""
-    asked = {scenario.options.get("model", scenario.options.get("model_name"))}
-    asked |= {item.options["model"] for item in scenario.calls if "model" in item.options}
-    prices = [max(m.price or 0.0, _media(m)) for m in models if m.id in asked]
+    """USD a scenario should stay below; 0 where a model is asked for that nobody lists."""
+    found = [model for model in models if model.id in _asked(scenario)]
+    prices = [max(model.price or 0.0, model.image_price or 0.0) for model in found]
     return SAFETY * scenario.tokens * max(prices, default=0.0)
 
 
-def _media(model: ModelInfo) -> float:
-    return model.image_price or 0.0
+def _asked(scenario: Scenario) -> set[str]:
+    own = {scenario.options[name] for name in ("model", "model_name") if name in scenario.options}
+    return own | {item.options["model"] for item in scenario.calls if "model" in item.options}
 
 
 def record_live(
@@ -267,7 +271,8 @@ def record_live(
     spent = 0.0
     for scenario in chosen:
         left = Budget(max(0.0, min(max_cost - spent, bounds[scenario.name])), models)
-        spent += record(scenario, origin, into=into, reference=into, budget=left)
+        budget = left if left.covers(scenario) else None
+        spent += record(scenario, origin, into=into, reference=into, budget=budget)
         say(f"{scenario.name}: ${spent:.6f} spent so far")
     return spent
 

@@ -2,32 +2,24 @@
 
 Rules of this file:
 - The recorder and every test read this table; a scenario is added here and nowhere else.
-- Facts are asserted here, never only in the cassette. What the live service decides (tokens, price,
-  which host) is asserted loosely, so that the same check holds for a live recording.
+- Facts are asserted here, never only in the cassette, and so that they hold for a live recording.
 - Small: eight components where the model allows it, one short text where it does not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cassette_faults import answer, first, no_provider, page, refusal, refuse_inputs
+from cassette_table import PASSAGE, QUESTION, Call, Check, Scenario, both, call, refused, shaped
 
-from cassette_faults import (
-    ACCOUNT,
-    Faults,
-    answer,
-    first,
-    no_provider,
-    page,
-    refusal,
-    refuse_inputs,
-)
 from openrouter_embed import errors
 from openrouter_embed.inputs import ImageInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 SMALL = "openai/text-embedding-3-small"
 TINY = {"model": SMALL, "dimensions": 8, "encoding_format": "float"}
@@ -37,128 +29,10 @@ IMAGE_URL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8"
     "z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 )
-QUESTION = "How does a cassette replay an exchange?"
-PASSAGE = "A cassette answers a request with what was recorded for it."
 
-Check = Callable[[Sequence[Any]], None]
+# ---------------------------------------------------------------- inputs
 
-
-@dataclass(frozen=True)
-class Call:
-    """One method call on the object under test, and the error it must end in, if any."""
-
-    method: str
-    args: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    raises: type[Exception] | None = None
-
-
-def call(method: str, *args: Any, raises: type[Exception] | None = None, **options: Any) -> Call:
-    """A `Call`, written like one."""
-    return Call(method, args, options, raises)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One cassette.
-
-    Attributes:
-        name: Folder and file.
-        shows: What the cassette is there to show.
-        options: What the object under test is made with.
-        calls: What is called, in order.
-        check: Gets the outcome of every call: its value, or the error it was to raise.
-        face: `client`, `langchain` or `llama_index`.
-        faults: Answers the emulator is told to give.
-        live: Whether the live service can be made to answer so, safely and cheaply.
-        right_key: Whether the right key is used.
-        rows: For each vector that comes out, its place among those recorded; `None` if what comes
-            out is not what was recorded, row by row.
-    """
-
-    name: str
-    shows: str
-    options: Mapping[str, Any]
-    calls: tuple[Call, ...]
-    check: Check
-    face: str = "client"
-    faults: Faults = first()
-    live: bool = True
-    right_key: bool = True
-    rows: Sequence[int] | None = ()
-
-    @property
-    def folder(self) -> str:
-        """What the cassette is about."""
-        return self.name.partition("/")[0]
-
-    @property
-    def tokens(self) -> int:
-        """At most so many tokens are paid for: a generous bound, images included."""
-        sent = repr([(item.args, item.options) for item in self.calls])
-        images = sent.count("ImageInput") + sent.count("data:image")
-        return 64 * len(self.calls) + len(sent.encode()) + 1000 * images
-
-
-# ---------------------------------------------------------------- checks
-
-
-def shaped(*shapes: tuple[int, ...], norm: float | None = 1.0) -> Check:
-    """Every call gave finite vectors of this shape, of about this length."""
-
-    def check(outcomes: Sequence[Any]) -> None:
-        assert len(outcomes) == len(shapes)
-        for outcome, shape in zip(outcomes, shapes, strict=True):
-            rows = matrix(outcome)
-            assert rows.shape == (shape if len(shape) == 2 else (1, *shape))
-            assert np.isfinite(rows).all()
-            if norm is not None:
-                assert np.linalg.norm(rows, axis=1) == _about(norm)
-
-    return check
-
-
-def _about(norm: float) -> Any:
-    class Close:
-        def __eq__(self, lengths: object) -> bool:
-            return bool(np.allclose(np.asarray(lengths), norm, atol=0.02))
-
-        __hash__ = None  # type: ignore[assignment]
-
-        def __repr__(self) -> str:
-            return f"all within 0.02 of {norm}"
-
-    return Close()
-
-
-def matrix(outcome: Any) -> np.ndarray[Any, Any]:
-    """The vectors of an outcome, whatever shape the method gives them."""
-    rows = np.asarray(getattr(outcome, "vectors", outcome), dtype=np.float32)
-    return rows if rows.ndim == 2 else rows[None, :]
-
-
-def refused(status: int, **attributes: Any) -> Check:
-    """The one call ended in an API error with these attributes, which tells no secret."""
-
-    def check(outcomes: Sequence[Any]) -> None:
-        (error,) = outcomes
-        assert error.status == status
-        expected = {"http_status": status, "attempts": 1, "retry_after": None, **attributes}
-        assert {name: getattr(error, name) for name in expected} == expected
-        assert ACCOUNT not in str(error)
-        assert PASSAGE not in str(error)
-
-    return check
-
-
-def both(*checks: Check) -> Check:
-    """All of these."""
-
-    def check(outcomes: Sequence[Any]) -> None:
-        for one in checks:
-            one(outcomes)
-
-    return check
+_IMAGE = ImageInput.from_url(IMAGE_URL)
 
 
 def _paid(outcomes: Sequence[Any]) -> None:
@@ -179,10 +53,6 @@ def _told(outcomes: Sequence[Any]) -> None:
     assert len(result.request_ids) == 1
 
 
-# ---------------------------------------------------------------- inputs
-
-_IMAGE = ImageInput.from_url(IMAGE_URL)
-
 INPUTS = (
     Scenario(
         "inputs/string",
@@ -202,7 +72,11 @@ INPUTS = (
         "inputs/unicode",
         "Text travels as UTF-8, with only what JSON must escape escaped.",
         TINY,
-        (call("embed", ["naïve café", "日本語", "🦜🔗", 'tab\t "quoted" \\ line\nbreak \x7f\x01']),),
+        (
+            call(
+                "embed", ["naïve café", "日本語", "🦜🔗", 'tab\t "quoted" \\ line\nbreak \x7f\x01']
+            ),
+        ),
         shaped((4, 8)),
     ),
     Scenario(
@@ -272,7 +146,9 @@ INPUTS = (
 # ---------------------------------------------------------------- roles
 
 
-def _role(name: str, shows: str, width: int, *, norm: float | None = 1.0, **options: Any) -> Scenario:
+def _role(
+    name: str, shows: str, width: int, *, norm: float | None = 1.0, **options: Any
+) -> Scenario:
     return Scenario(
         f"roles/{name}",
         shows,
@@ -300,12 +176,16 @@ ROLES = (
     ),
     _role("gemini", "Gemini: input_type search_query and search_document.", 128, **GEMINI),
     _role(
-        "e5", "E5: the prefixes query: and passage:, no input_type.", 768,
+        "e5",
+        "E5: the prefixes query: and passage:, no input_type.",
+        768,
         model="intfloat/e5-base-v2",
     ),
     _role("qwen", "Qwen: queries carry an instruction, documents nothing.", 32, **QWEN),
     _role(
-        "bge", "BGE: queries carry a prefix, documents nothing.", 768,
+        "bge",
+        "BGE: queries carry a prefix, documents nothing.",
+        768,
         model="baai/bge-base-en-v1.5",
     ),
     _role(
@@ -726,7 +606,9 @@ ERRORS = (
         retries=1,
     ),
     _retried(
-        429, refusal(429, "Provider returned error", _POOL), errors.RateLimitError,
+        429,
+        refusal(429, "Provider returned error", _POOL),
+        errors.RateLimitError,
         "too many requests, without Retry-After",
     ),
     _error(
@@ -793,6 +675,181 @@ def _only_third_failed(result: Any) -> None:
     assert np.isfinite(result.vectors[[0, 1, 3]]).all()
 
 
+# ---------------------------------------------------------------- adapters
+
+
+def _through(
+    face: str, name: str, shows: str, options: Mapping[str, Any], *calls: Call, **rest: Any
+) -> Scenario:
+    return Scenario(f"{face}/{name}", shows, options, calls, rest.pop("check"), face=face, **rest)
+
+
+_LLAMA_TINY = {**{k: v for k, v in TINY.items() if k != "model"}, "model_name": SMALL}
+_LLAMA_GEMINI = {"model_name": "google/gemini-embedding-2", "dimensions": 128}
+
+LANGCHAIN = (
+    _through(
+        "langchain",
+        "documents",
+        "Documents, with nothing set but the model and its width.",
+        {"model": SMALL, "dimensions": 8},
+        call("embed_documents", ["first text", "second text"]),
+        check=shaped((2, 8)),
+    ),
+    _through(
+        "langchain",
+        "roles",
+        "Queries and documents in their roles; another task if asked for.",
+        GEMINI,
+        call("embed_query", QUESTION),
+        call("embed_documents", [PASSAGE]),
+        call("embed_documents", [PASSAGE], input_type="classification"),
+        check=shaped((128,), (1, 128), (1, 128)),
+    ),
+    _through(
+        "langchain",
+        "array",
+        "Documents as one array.",
+        TINY,
+        call("embed_documents_array", ["first text", "second text"]),
+        check=shaped((2, 8)),
+    ),
+    _through(
+        "langchain",
+        "image",
+        "Images by their URL.",
+        GEMINI,
+        call("embed_image", [IMAGE_URL]),
+        check=shaped((1, 128)),
+    ),
+    _through(
+        "langchain",
+        "options",
+        "LangChain's own names for options reach the wire.",
+        {
+            **QWEN,
+            "chunk_size": 1,
+            "openrouter_provider": {"order": ["DeepInfra"], "allow_fallbacks": False},
+            "model_kwargs": {"session_id": "cassette-1"},
+            "user": "reader-42",
+            "app_url": "https://example.org/reader",
+            "app_title": "Reader",
+            "default_headers": {"X-Team": "search"},
+            "request_timeout": 20,
+        },
+        call("embed_documents", ["first text", "second text"]),
+        call("embed_documents", ["first text"], dimensions=33),
+        check=shaped((2, 32), (1, 33)),
+    ),
+    _through(
+        "langchain",
+        "error",
+        "A refusal arrives as our error.",
+        {**TINY, "model": "openai/no-such-model"},
+        call("embed_query", QUESTION, raises=errors.BadRequestError),
+        check=refused(400),
+    ),
+    _through(
+        "langchain",
+        "recovery",
+        "A busy service is asked again, once, by us alone.",
+        TINY,
+        call("embed_query", QUESTION),
+        check=shaped((8,)),
+        faults=first(refusal(429, "Slow down")),
+        live=False,
+    ),
+)
+
+LLAMA_INDEX = (
+    _through(
+        "llama_index",
+        "text",
+        "Texts, with nothing set but the model and its width.",
+        {"model_name": SMALL, "dimensions": 8},
+        call("get_text_embedding", PASSAGE),
+        check=shaped((8,)),
+    ),
+    _through(
+        "llama_index",
+        "batch",
+        "A batch of texts, in requests of two.",
+        {**_LLAMA_TINY, "embed_batch_size": 2},
+        call("get_text_embedding_batch", ["one", "two", "three"]),
+        check=shaped((3, 8)),
+    ),
+    _through(
+        "llama_index",
+        "roles",
+        "Texts and queries in their roles.",
+        _LLAMA_GEMINI,
+        call("get_text_embedding", PASSAGE),
+        call("get_query_embedding", QUESTION),
+        check=shaped((128,), (128,)),
+    ),
+    _through(
+        "llama_index",
+        "queries",
+        "Several queries and their mean.",
+        _LLAMA_TINY,
+        call("get_agg_embedding_from_queries", ["one question?", "another question?"]),
+        check=shaped((8,), norm=None),
+        rows=None,
+    ),
+    _through(
+        "llama_index",
+        "images",
+        "An image alone, and several.",
+        _LLAMA_GEMINI,
+        call("get_image_embedding", IMAGE_URL),
+        call("get_image_embedding_batch", [IMAGE_URL]),
+        check=shaped((128,), (1, 128)),
+    ),
+    _through(
+        "llama_index",
+        "multimodal",
+        "A text and an image as one joint input.",
+        _LLAMA_GEMINI,
+        call("get_multimodal_embedding", ["a blue dot", _IMAGE]),
+        check=shaped((128,)),
+    ),
+    _through(
+        "llama_index",
+        "options",
+        "LlamaIndex's own names for options reach the wire.",
+        {
+            "model_name": "qwen/qwen3-embedding-8b",
+            "dimensions": 32,
+            "encoding_format": "float",
+            "provider": {"order": ["DeepInfra"], "allow_fallbacks": False},
+            "additional_kwargs": {"session_id": "cassette-1"},
+            "user": "reader-42",
+            "app_title": "Reader",
+            "default_headers": {"X-Team": "search"},
+        },
+        call("get_text_embedding", PASSAGE),
+        check=shaped((32,)),
+    ),
+    _through(
+        "llama_index",
+        "error",
+        "A refusal arrives as our error.",
+        {**_LLAMA_TINY, "model_name": "openai/no-such-model"},
+        call("get_query_embedding", QUESTION, raises=errors.BadRequestError),
+        check=refused(400),
+    ),
+    _through(
+        "llama_index",
+        "recovery",
+        "A busy service is asked again, once, by us alone.",
+        _LLAMA_TINY,
+        call("get_query_embedding", QUESTION),
+        check=shaped((8,)),
+        faults=first(refusal(429, "Slow down")),
+        live=False,
+    ),
+)
+
 SCENARIOS: tuple[Scenario, ...] = (
     *INPUTS,
     *ROLES,
@@ -800,5 +857,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *OPTIONS,
     *CATALOGUE,
     *ERRORS,
+    *LANGCHAIN,
+    *LLAMA_INDEX,
 )
 BY_NAME: Mapping[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}

@@ -15,13 +15,15 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vcr.request import Request
 
 from openrouter_embed.core.codec import decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 API = "https://openrouter.ai/api/v1"
 REQUEST_HEADERS = frozenset(
@@ -75,7 +77,7 @@ _TEXT_RULES = (
     (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9][\w-]{8,}"), HIDDEN),
     (re.compile(r"\buser_(?!id\b)\w+"), f"user_{HIDDEN}"),
     (re.compile(r"(Ray ID: )\S+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "0.0.0.0"),  # noqa: S104 - replaces addresses
+    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"), "0.0.0.0"),
 )
 
 

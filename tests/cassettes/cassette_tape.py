@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
-
-from vcr.cassette import Cassette
-from vcr.record_mode import RecordMode
-from vcr.request import Request
 
 from cassette_format import CassetteSerializer
 from cassette_scrub import clean_request
+from vcr.cassette import Cassette
+from vcr.record_mode import RecordMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vcr.request import Request
 
 MAX_LINES = 12
 _CONTEXT = 30

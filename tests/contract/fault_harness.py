@@ -13,21 +13,25 @@ import asyncio
 import contextlib
 import copy
 import logging
-import os
+import pathlib
 import pickle
 import re
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
 from openrouter_embed.errors import APIError, EmbeddingError
 from openrouter_embed.shells import aiohttp_shell, requests_shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from typing_extensions import Self
 
 _LOADED = (aiohttp_shell, requests_shell)
 """Loaded before any clock runs: a client loads its shell at its first call."""
@@ -64,8 +68,18 @@ class Seen:
         """All that a user can tell two outcomes apart by; ports differ from server to server."""
         if self.error is None:
             return ("result", self.result.vectors.tolist(), self.result.usage)
-        names = ("kind", "reason", "index", "attempts", "retry_after", "status", "http_status",
-                 "code", "provider", "detail")  # fmt: skip
+        names = (
+            "kind",
+            "reason",
+            "index",
+            "attempts",
+            "retry_after",
+            "status",
+            "http_status",
+            "code",
+            "provider",
+            "detail",
+        )
         message = re.sub(r"(127\.0\.0\.\d):\d+", r"\1", str(self.error))
         return (type(self.error), message, *(getattr(self.error, name, None) for name in names))
 
@@ -164,7 +178,7 @@ class Client:
             self._runner.run(self.client.aclose())
             self._runner.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,9 +208,9 @@ async def no_tasks() -> None:
 def descriptors() -> dict[str, str]:
     """Return the open file descriptors of this process and what they are."""
     table: dict[str, str] = {}
-    for name in os.listdir("/proc/self/fd"):
+    for link in pathlib.Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            table[name] = os.readlink(f"/proc/self/fd/{name}")
+            table[link.name] = str(link.readlink())
     return table
 
 
@@ -234,8 +248,7 @@ def _client_side(links: set[str]) -> set[str]:
 
 
 def _socket_lines() -> list[str]:
-    with open("/proc/net/tcp") as table:
-        return table.read().splitlines()[1:]
+    return pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
 
 
 # ---------------------------------------------------------------------- secrets
@@ -279,7 +292,9 @@ def check_secrets(seen: Seen) -> None:
     assert not any("\n" in line for line in seen.log.splitlines())
     if seen.error is not None:
         places.update(exception_places(seen.error))
-    found = [(place, canary) for place, text in places.items() for canary in CANARIES if canary in text]
+    found = [
+        (place, canary) for place, text in places.items() for canary in CANARIES if canary in text
+    ]
     assert not found, found
 
 

@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import select
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
+
+    from typing_extensions import Self
 
 WIDTH = 4
 
@@ -198,7 +201,9 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encodi
 
 def bomb(size: int, layers: int = 1) -> bytes:
     """Return white space that unpacks to `size` bytes."""
-    data = gzip.compress(b" " * size, 9)
+    packer = zlib.compressobj(9, wbits=31)
+    piece = b" " * 65_536
+    data = b"".join(packer.compress(piece) for _ in range(-(-size // len(piece)))) + packer.flush()
     for _ in range(layers - 1):
         data = gzip.compress(data, 9)
     return data
@@ -238,7 +243,7 @@ class FaultServer:
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.origin}/v1"
 
-    def __enter__(self) -> FaultServer:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 
@@ -251,10 +256,8 @@ class FaultServer:
             socks = [self._listener, *self._socks]
         for sock in socks:
             # A plain close would leave a thread that is reading asleep.
-            try:
+            with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in list(self._threads):
             thread.join(5)
         for sock in socks:
@@ -328,7 +331,9 @@ class FaultServer:
             return None, b""
         head, _, rest = data.partition(b"\r\n\r\n")
         line, *fields = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
+        headers = {
+            name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)
+        }
         length = int(headers.get("content-length", "0"))
         while len(rest) < length:
             piece = wire.sock.recv(65_536)

@@ -23,9 +23,7 @@ def outcome(number: int, shell: str) -> tuple[Seen, list[fault_server.Hit]]:
         return run(shell, list(case.inputs), options, **case.call), server.hits
 
 
-numbered = pytest.mark.parametrize(
-    "number", range(len(CASES)), ids=[case.id for case in CASES]
-)
+numbered = pytest.mark.parametrize("number", range(len(CASES)), ids=[case.id for case in CASES])
 
 
 @pytest.mark.parametrize("shell", SHELLS)

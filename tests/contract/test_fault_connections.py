@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import socket
 import ssl
 from contextlib import ExitStack
@@ -11,7 +11,19 @@ from unittest import mock
 import pytest
 import trustme
 from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run
-from fault_server import FaultServer, ProxyServer, answer, fin, good, response, rst, send, stall, vector, wait
+from fault_server import (
+    FaultServer,
+    ProxyServer,
+    answer,
+    fin,
+    good,
+    response,
+    rst,
+    send,
+    stall,
+    vector,
+    wait,
+)
 
 from openrouter_embed.errors import (
     APIError,
@@ -163,7 +175,7 @@ def test_a9_an_untrusted_certificate_is_final_and_nothing_is_sent(shell):
     ("names", "options"),
     [
         (["example.org"], {}),
-        (["127.0.0.1"], {"not_after": datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)}),
+        (["127.0.0.1"], {"not_after": dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)}),
     ],
     ids=["wrong host", "expired"],
 )
@@ -242,9 +254,7 @@ def test_a13_a_proxy_tunnels_tls_and_never_sees_the_key(shell, bundle, no_proxie
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
-def test_a13_a_proxy_that_refuses_is_final_and_its_password_stays_secret(
-    shell, status, no_proxies
-):
+def test_a13_a_proxy_that_refuses_is_final_and_its_password_stays_secret(shell, status, no_proxies):
     with ProxyServer(refuse=status) as proxy:
         url = proxy.proxy_url.replace("//", "//someone:pass-word@")
         seen = run(shell, [TEXT], {"base_url": "https://127.0.0.1:9/v1", "proxy": url})
@@ -288,9 +298,12 @@ def test_a14_waiting_for_a_place_does_not_eat_an_attempts_time(shell):
     texts = [f"text {n}" for n in range(40)]
     with FaultServer([[wait(0.03), good()]]) as server:
         options = {
-            "base_url": server.url, "timeout": 0.25, "max_retries": 0,
-            "max_batch_inputs": 1, "max_concurrency": 2,
-        }  # fmt: skip
+            "base_url": server.url,
+            "timeout": 0.25,
+            "max_retries": 0,
+            "max_batch_inputs": 1,
+            "max_concurrency": 2,
+        }
         seen = run(shell, texts, options)
         assert seen.error is None
         assert seen.elapsed > 0.5
@@ -305,9 +318,10 @@ def test_b15_bytes_beyond_an_answer_are_never_the_next_answer(shell, extra):
         with Client(shell, base_url=server.url, max_retries=1) as client:
             assert client.embed([TEXT]).tolist() == [vector(TEXT)]
             try:
-                assert client.embed(["another"]).tolist() == [vector("another")]
+                said = client.embed(["another"]).tolist()
             except TransportError as error:
-                assert error.kind == "protocol"
+                said = error.kind
+        assert said in ([vector("another")], "protocol")
 
 
 def test_d9_a_redirect_is_not_followed(shell):

@@ -35,7 +35,7 @@ SLOW = {
     "dripped until the close": [send("HTTP/1.1 200 OK\r\n\r\n"), drip(b" " * 1000, 0.05)],
     "nothing": [stall],
     "nothing after the head": [send(FULL[:100]), stall],
-}  # fmt: skip
+}
 slow = pytest.mark.parametrize("act", SLOW.values(), ids=SLOW.keys())
 
 

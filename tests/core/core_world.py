@@ -138,6 +138,7 @@ class World:
                 number = next(iter(self.runnable))
                 del self.runnable[number]
                 self._step(number)
+            self._check_line()
             moments = [moment for moment in self.sleeping.values() if moment is not None]
             if self.events:
                 moments.append(self.events[0][0])
@@ -148,6 +149,13 @@ class World:
             if self.now > until:
                 return self
             self._pass_events()
+
+    def _check_line(self):
+        pacer = self.pacer
+        room = pacer.in_flight < pacer.limit.limit and self.now >= pacer.cool_until
+        assert not (room and pacer._line), "somebody waits though there is room"
+        assert pacer.in_flight == len(self.flights) == sum(pacer._held.values())
+        assert 0 <= pacer.budget.tokens <= pacer.budget.capacity
 
     def _pass_events(self):
         for number, moment in list(self.sleeping.items()):

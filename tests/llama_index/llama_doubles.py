@@ -191,15 +191,21 @@ def _shape(content):
     if isinstance(content, EmbeddingEndEvent):
         return content.chunks, len(content.embeddings)
     if isinstance(content, EmbeddingStartEvent):
-        return sorted(content.model_dict)
+        return _names(content.model_dict)
     if isinstance(content, dict):
-        lists = {k: v if _is_texts(v) else len(v) for k, v in content.items() if k != "exception"}
-        return sorted((str(k), v if isinstance(v, int) else list(v)) for k, v in lists.items())
+        return sorted((str(key), _content(value)) for key, value in content.items())
     return content
 
 
-def _is_texts(value):
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _content(value):
+    if isinstance(value, dict):
+        return _names(value)
+    return value if all(isinstance(item, str) for item in value) else len(value)
+
+
+def _names(model_dict):
+    """Old versions of the core tell everything of a model, new ones no more than this."""
+    return sorted(model_dict.keys() & {"class_name", "model_name", "embed_batch_size"})
 
 
 def words(body):

@@ -127,8 +127,8 @@ def test_images_are_announced_by_a_string_that_handlers_can_count(make, tmp_path
     embedding.callback_manager = CallbackManager([handler])
     embedding.get_image_embedding_batch([BytesIO(PIXEL), str(path)])
     assert [event.prompt for event in handler.embedding_token_counts] == ["<image>", str(path)]
+    plain = FakeImages(callback_manager=CallbackManager([TokenCountingHandler()]))
     with pytest.raises(TypeError):
-        plain = FakeImages(callback_manager=CallbackManager([TokenCountingHandler()]))
         plain.get_image_embedding(BytesIO(PIXEL))
 
 
@@ -165,7 +165,7 @@ async def test_a_cancelled_call_ends_what_it_started(make, special):
     embedding.callback_manager = tape.manager
     with tape.running():
         task = asyncio.create_task(embedding.aget_text_embedding_batch(SEVEN))
-        while server.stats.requests == 0:
+        while server.stats.requests == 0:  # noqa: ASYNC110 - the server is in another thread
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

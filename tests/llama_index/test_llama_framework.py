@@ -7,13 +7,16 @@ import json
 import os
 from io import BytesIO
 
+import numpy as np
 import pytest
 from llama_doubles import GEMINI, KEY, PIXEL, SMALL, Fake, every_text, words
-from llama_index.core import Document, Settings, VectorStoreIndex
+from llama_index.core import Document, PropertyGraphIndex, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.embeddings.utils import resolve_embed_model
 from llama_index.core.indices import MultiModalVectorStoreIndex
+from llama_index.core.indices.property_graph import ImplicitPathExtractor
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
+from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SemanticSplitterNodeParser
 from llama_index.core.postprocessor import SentenceEmbeddingOptimizer
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle, TextNode
@@ -87,7 +90,10 @@ def test_bug_a_callback_manager_of_ones_own_is_replaced(make):
 
 async def test_a_multi_modal_index_takes_images_in_memory(make, emulator):
     embedding = make(GEMINI)
-    nodes = [ImageNode(image=_base64(PIXEL), id_="picture"), TextNode(text="a text", id_="text")]
+    nodes = [
+        ImageNode(text="a cat", image=_base64(PIXEL), id_="picture"),
+        TextNode(text="a text", id_="text"),
+    ]
     index = await asyncio.to_thread(
         MultiModalVectorStoreIndex, nodes, embed_model=embedding, image_embed_model=embedding
     )
@@ -129,6 +135,20 @@ def test_the_semantic_splitter_works(make, emulator):
     nodes = parser.get_nodes_from_documents([Document(text="cats purr|cats meow|stocks fell")])
     assert nodes
     assert emulator.stats.requests == 1
+
+
+def test_a_property_graph_is_embedded(make):
+    """It embeds chunks and entities from two event loops."""
+    embedding = make()
+    index = PropertyGraphIndex.from_documents(
+        documents(),
+        embed_model=embedding,
+        llm=MockLLM(),
+        kg_extractors=[ImplicitPathExtractor()],
+        embed_kg_nodes=True,
+    )
+    nodes = index.property_graph_store.graph.nodes.values()
+    assert {node.text for node in nodes if node.embedding} >= set(FACTS)
 
 
 # ---------------------------------------------------------------------- pipelines
@@ -248,7 +268,8 @@ async def test_bug_async_failure_leaves_siblings_running(make, special):
     with pytest.raises(RuntimeError):
         await Parallel(embed_batch_size=1).aget_text_embedding_batch(texts)
     assert counts["done"] == 0
-    await asyncio.sleep(0.05)
+    siblings = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*siblings, return_exceptions=True)
     assert counts["done"] == 3  # paid for, and lost
 
     async def faults(number, body):
@@ -315,4 +336,6 @@ def test_images_in_a_loop_come_back_in_order(make):
     embedding = make(GEMINI)
     urls = [f"https://example.invalid/{i}.png" for i in range(5)]
     vectors = embedding.get_image_embedding_batch([*urls, BytesIO(PIXEL)])
-    assert vectors[3] == embedding.get_image_embedding(urls[3], role="document")
+    alone = embedding.get_image_embedding(urls[3], role="document")
+    assert np.allclose(vectors[3], alone)
+    assert not np.allclose(vectors[2], alone)

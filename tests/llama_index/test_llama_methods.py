@@ -225,7 +225,7 @@ def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, special):
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_num_workers_caps_the_requests_in_flight_of_both_sides(make, special, workers):
-    server = special(latency=0.03)
+    server = special(latency=0.1)
     embedding = make(server=server, num_workers=workers, embed_batch_size=2)
     texts = [f"text {i}" for i in range(12)]
     await asyncio.to_thread(embedding.get_text_embedding_batch, texts)
@@ -330,6 +330,21 @@ async def test_what_is_no_usable_image_is_refused(make, emulator, image, message
     with pytest.raises(ConfigurationError, match="Image 1: .*" + message):
         await embedding.aget_image_embedding_batch([BytesIO(PIXEL), image])
     assert emulator.stats.requests == 0
+
+
+def test_one_image_where_a_list_belongs_is_refused_and_an_iterator_is_not(make):
+    embedding = make(GEMINI)
+    for image in ("a.png", BytesIO(PIXEL), PIXEL):
+        with pytest.raises(ConfigurationError, match="a list of images"):
+            embedding.get_image_embedding_batch(image)
+    assert len(embedding.get_image_embedding_batch(BytesIO(PIXEL) for _ in range(2))) == 2
+
+
+def test_an_iterator_of_texts_or_nodes_loses_nothing(make):
+    embedding = make()
+    assert len(embedding.get_text_embedding_batch(iter(TEXTS))) == 3
+    nodes = embedding(iter(nodes_of(TEXTS)))
+    assert all(node.embedding for node in nodes)
 
 
 def test_texts_and_images_make_one_joint_vector(make, emulator):

@@ -80,6 +80,16 @@ def test_a_wrong_option_is_a_configuration_error_without_the_key(wrong, message)
     assert caught.value.__context__ is None
 
 
+def test_validating_a_mapping_does_not_wrap_the_key_into_pydantics_error(make):
+    data = {"model_name": SMALL, "api_key": KEY}
+    assert OpenRouterEmbedding.model_validate(data).model_name == SMALL
+    embedding = make()
+    assert OpenRouterEmbedding.model_validate(embedding) is embedding
+    with pytest.raises(ConfigurationError, match="Did you mean") as caught:
+        OpenRouterEmbedding.model_validate({**data, "dimension": 3})
+    assert not isinstance(caught.value, ValidationError)
+
+
 def test_none_means_the_default():
     names = [*FRAMEWORK, "dimensions", "provider", "timeout", "api_base", "additional_kwargs"]
     plain = OpenRouterEmbedding(SMALL, api_key=KEY)

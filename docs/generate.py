@@ -1,0 +1,163 @@
+"""Write the tables of the documentation from the code that they describe.
+
+    python docs/generate.py           # write them
+    python docs/generate.py --check   # fail if one is out of date
+
+Rules of this file:
+- Every table is one row of `TABLES`: its file, the name of its markers, what makes its lines.
+- A table stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Final
+
+DOCS: Final = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract")]
+
+import fault_rows  # noqa: E402 - see below
+
+from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
+from openrouter_embed.listing import describe_role  # noqa: E402 - the tree may not be installed
+from openrouter_embed.models import PROFILES, ModelProfile  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    Lines = Callable[[], Iterable[str]]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a Markdown table."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+# ------------------------------------------------------------------ models.md
+
+
+def profiles() -> list[str]:
+    """Return the table of model profiles, the first match first."""
+    head = (
+        "model", "query", "document", "width", "`dimensions`", "per request", "reads", "base64",
+        "inputs", "unit length", "source", "confidence",
+    )  # fmt: skip
+    return table(head, map(_profile, PROFILES))
+
+
+def _profile(row: ModelProfile) -> tuple[str, ...]:
+    return (
+        f"`{row.pattern}`",
+        _role(row, "query"),
+        _role(row, "document"),
+        f"{row.dimensions:,}" if row.dimensions else "?",
+        _widths(row),
+        f"{row.max_batch_inputs:,} inputs, {row.max_batch_tokens:,} tokens",
+        f"{row.max_input_tokens:,} tokens" if row.max_input_tokens else "?",
+        "yes" if row.base64 else "no",
+        ", ".join(sorted(row.modalities, key=["text", "image", "audio", "video", "file"].index)),
+        {True: "yes", False: "no", None: "?"}[row.normalized],
+        row.source,
+        row.confidence,
+    )
+
+
+def _role(row: ModelProfile, role: str) -> str:
+    said = describe_role(row, role)
+    if said.startswith("input_type="):
+        return f"`{said}`"
+    return said if said == "as it is" else f"prefix `{said.removeprefix('prefix ')}`"
+
+
+def _widths(row: ModelProfile) -> str:
+    allowed = row.allowed_dimensions
+    if allowed is None:
+        return "?"
+    if isinstance(allowed, range):
+        return f"{allowed.start:,} to {allowed.stop - 1:,}"
+    return ", ".join(f"{width:,}" for width in sorted(allowed)) or "no"
+
+
+# ------------------------------------------------------------------ reliability.md
+
+_RETRIED: Final = {
+    Retry.NEVER: "no", Retry.ONCE: "once", Retry.FEW: "up to 3 times", Retry.ALWAYS: "yes",
+}  # fmt: skip
+
+
+def verdicts() -> list[str]:
+    """Return the table of outcomes and what is done about them."""
+    head = ("outcome", "meaning", "retried", "load", "when final", "all wait")
+    return table(head, (_verdict(name, rule) for name, rule in rule_rows()))
+
+
+def _verdict(name: str, rule: Rule) -> tuple[str, ...]:
+    return (
+        name.replace("*", "anything else").replace("_", " "),
+        rule.when,
+        _RETRIED[rule.retry],
+        rule.signal.value,
+        rule.scope.value,
+        "yes" if rule.cool else "",
+    )
+
+
+def faults() -> list[str]:
+    """Return the rows of the fault register that no server in the tests can show."""
+    clock = {row: f"{text} (simulated clock)" for row, text in fault_rows.SIMULATED.items()}
+    rows = {**clock, **fault_rows.NOT_APPLIED}
+    return table(
+        ("row", "why"), sorted(rows.items(), key=lambda pair: (pair[0][0], int(pair[0][1:])))
+    )
+
+
+# ------------------------------------------------------------------ writing and checking
+
+TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
+    ("models.md", "profiles", profiles),
+    ("reliability.md", "verdicts", verdicts),
+    ("reliability.md", "faults", faults),
+)
+"""File, name of the markers, lines."""
+
+
+def filled(text: str, name: str, lines: Iterable[str]) -> str:
+    """Return a page with one table replaced.
+
+    Raises:
+        ValueError: The page lacks the table's markers.
+    """
+    start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"The markers of `{name}` are missing.")
+    return "".join([before, start, "\n", *(f"{line}\n" for line in lines), "\n", end, after])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check every table; return the exit status."""
+    parser = argparse.ArgumentParser(description="Write the documentation's tables.")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail if out of date")
+    check = parser.parse_args(arguments).check
+    stale = 0
+    for file, name, lines in TABLES:
+        page = DOCS / file
+        old = page.read_text(encoding="utf-8")
+        new = filled(old, name, lines())
+        if new == old:
+            continue
+        stale += 1
+        if check:
+            print(f"docs/{file}: table `{name}` is out of date: run `python docs/generate.py`")
+        else:
+            page.write_text(new, encoding="utf-8")
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,298 @@
+"""The adapter as an object: its fields, what it is made of, its life, its copies.
+
+Rules of this file:
+- Options are checked before pydantic sees them, and fixed once the object is made.
+- What is serialized is what changes vectors and what decides where texts may go; nothing else.
+- No form that leaves the process holds the key; a restored object reads the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
+
+from llama_index_openrouter_embed._link import Link
+from llama_index_openrouter_embed._options import (
+    ALIASES,
+    ASSIGNABLE,
+    FRAMEWORK,
+    VECTOR_OPTIONS,
+    read_arguments,
+)
+from openrouter_embed.errors import ConfigurationError, guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from llama_index.core.callbacks.base import CallbackManager
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+    from typing_extensions import Self, Unpack
+
+    from openrouter_embed import Options, Usage
+
+TEXTS_PER_EVENT: Final = 100
+"""Default of `embed_batch_size`."""
+
+_NOT_PICKLED: Final = frozenset({"api_key", "session", "on_progress", "callback_manager"})
+_PICKLED_IF_POSSIBLE: Final = ("limiter", "rate_limiter", "embeddings_cache")
+_RESTORING: ContextVar[bool] = ContextVar("restoring", default=False)
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def _restoring() -> Generator[None]:
+    """Let objects be made without a key: they read the environment at their first request."""
+    token = _RESTORING.set(True)
+    try:
+        yield
+    finally:
+        _RESTORING.reset(token)
+
+
+class OpenRouterObject(MultiModalEmbedding):
+    """Fields, construction, serialized forms; what it can do stands in `OpenRouterEmbedding`."""
+
+    api_base: str = Field(default="", description="Where requests are sent.")
+    dimensions: int | None = Field(default=None, description="Width of the vectors asked for.")
+    query_input_type: str | None = Field(
+        default="auto", description="`input_type` for queries; `auto` as the model wants."
+    )
+    document_input_type: str | None = Field(
+        default="auto", description="`input_type` for documents; `auto` as the model wants."
+    )
+    query_prefix: str | None = Field(
+        default="auto", description="Text before queries; `auto` as the model wants."
+    )
+    document_prefix: str | None = Field(
+        default="auto", description="Text before documents; `auto` as the model wants."
+    )
+    query_instruction: str | None = Field(
+        default=None, description="The task, for models whose query prefix names one."
+    )
+    provider: dict[str, Any] = Field(
+        default_factory=dict, description="Which hosts may serve, and under what terms."
+    )
+    normalize: bool = Field(default=False, description="Whether to scale to unit length.")
+    long_input: str = Field(default="error", description="What becomes of texts too long.")
+    empty: str = Field(default="error", description="What becomes of empty texts.")
+    pin_provider: bool = Field(
+        default=False, description="Whether to keep to the host that served first."
+    )
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="More fields for the request body."
+    )
+
+    embed_batch_size: int = Field(
+        default=TEXTS_PER_EVENT,
+        gt=0,
+        le=2048,
+        exclude=True,
+        description="Texts per pair of events; if given, also the most inputs per request.",
+    )
+    num_workers: int | None = Field(
+        default=None, exclude=True, description="The most requests in flight."
+    )
+    embeddings_cache: Any = Field(
+        default=None, exclude=True, description="Key-value store for finished vectors."
+    )
+    rate_limiter: Any = Field(
+        default=None, exclude=True, description="LlamaIndex's rate limiter, asked per request."
+    )
+
+    _link: Link = PrivateAttr()
+
+    @guarded
+    def __init__(
+        self,
+        model_name: str | None = None,
+        *,
+        model: str | None = None,
+        api_base: str | None = None,
+        additional_kwargs: Mapping[str, Any] | None = None,
+        embed_batch_size: int | None = None,
+        num_workers: int | None = None,
+        embeddings_cache: BaseKVStore | None = None,
+        rate_limiter: Any = None,
+        callback_manager: CallbackManager | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        given = {
+            "model_name": model_name,
+            "model": model,
+            "api_base": api_base,
+            "additional_kwargs": additional_kwargs,
+            "embed_batch_size": embed_batch_size,
+            "num_workers": num_workers,
+            "embeddings_cache": embeddings_cache,
+            "rate_limiter": rate_limiter,
+            "callback_manager": callback_manager,
+            **options,
+        }
+        arguments = read_arguments(given, type(self).model_fields)
+        link = Link(
+            arguments.client,
+            num_workers=arguments.framework.get("num_workers"),
+            rate_limiter=arguments.framework.get("rate_limiter"),
+            restored=_RESTORING.get(),
+        )
+        fields = {**_serialized(link.settings), **arguments.framework, **arguments.extra}
+        super().__init__(**fields)
+        self._link = link
+
+    # ------------------------------------------------------------------ life
+
+    @property
+    def usage(self) -> Usage:
+        """What all calls of this object have consumed so far: tokens, USD, requests."""
+        return self._link.usage
+
+    def close(self) -> None:
+        """End the calls in flight and close the connections; again is harmless."""
+        self._link.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the event loop."""
+        await self._link.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @guarded
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            value = self._checked(name, value)
+        super().__setattr__(name, value)
+        if name == "rate_limiter":
+            self._link.throttle.framework = value
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name in ASSIGNABLE:
+            return FRAMEWORK[name](name, value)
+        if name in _FIXED:
+            raise ConfigurationError(
+                f"`{name}` is fixed once the object is made: use "
+                f"`model_copy(update={{'{name}': …}})`."
+            )
+        return value
+
+    # ------------------------------------------------------------------ copies and other forms
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return what events tell of the model; holds nothing secret."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model_name,
+            "embed_batch_size": self.embed_batch_size,
+        }
+
+    def __repr_args__(self) -> Generator[tuple[str, Any]]:
+        for name in ("model_name", "api_base", "dimensions", "embed_batch_size"):
+            yield name, getattr(self, name)
+
+    @classmethod
+    @guarded
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Make an object from `to_dict`; without a key it reads the environment when it needs it.
+
+        Args:
+            data: What `to_dict` returned.
+            kwargs: Options besides, such as `api_key`.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        with _restoring():
+            return super().from_dict(data, **kwargs)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Make an object from a mapping of options, or let an object pass.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong, or there is no key.
+        """
+        # pydantic would wrap our error in its own, which keeps the mapping, key included.
+        if isinstance(obj, Mapping):
+            return cls(**cast("Mapping[str, Any]", obj))
+        return super().model_validate(obj, **options)
+
+    @guarded
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with its own connections and usage, and the key.
+
+        Args:
+            update: Options to change, under any of their names.
+            deep: Makes no difference: options are fixed, and a cache or limiter is shared.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        del deep
+        changes = {ALIASES.get(name, name): value for name, value in (update or {}).items()}
+        with _restoring():
+            return type(self)(**{**self._arguments(), **changes})
+
+    def __copy__(self) -> Self:
+        return self.model_copy()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return options without the key and whatever cannot leave the process."""
+        given = self._arguments()
+        kept = {name: value for name, value in given.items() if name not in _NOT_PICKLED}
+        for name in _PICKLED_IF_POSSIBLE:
+            if kept.get(name) is not None and not _can_be_pickled(kept[name]):
+                _LOG.warning("`%s` cannot be pickled: the copy goes without.", name)
+                del kept[name]
+        return kept
+
+    @guarded
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with _restoring():
+            type(self).__init__(self, **state)
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what a constructor needs to make this object again, in this process."""
+        others = type(self).model_fields.keys() - _FIXED
+        fields = {n: getattr(self, n) for n in others if n in self.model_fields_set}
+        return {**self._link.options, **fields, "num_workers": self.num_workers}
+
+
+_FIXED: Final = frozenset(OpenRouterObject.model_fields) - ASSIGNABLE
+
+
+def _serialized(settings: Any) -> dict[str, Any]:
+    """Return the fields that are serialized: what changes vectors, and where texts may go."""
+    return {
+        "model_name": settings.model,
+        "api_base": settings.base_url,
+        "provider": settings.provider.to_wire(),
+        "additional_kwargs": dict(sorted(settings.extra_body.items())),
+        **{name: getattr(settings, name) for name in VECTOR_OPTIONS},
+    }
+
+
+def _can_be_pickled(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever a foreign object raises
+        return False
+    return True

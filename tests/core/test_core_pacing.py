@@ -1,0 +1,512 @@
+"""The parts of pacing: retry budget, luck, adaptive limit, the line and the cool-down."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from openrouter_embed.core import pacing
+from openrouter_embed.core.pacing import AdaptiveLimit, Hold, Luck, Pacer, RetryBudget, Signal, Ticket
+
+FINE, THROTTLED, TROUBLED, NEUTRAL = Signal
+
+
+def silent():
+    """A wake-up that nobody hears."""
+
+
+# ---------------------------------------------------------------- retry budget
+
+
+def test_a_full_budget_lasts_for_its_capacity_and_no_longer():
+    budget = RetryBudget(3)
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_a_retry_that_succeeds_gives_its_token_back():
+    budget = RetryBudget(2)
+    budget.take()
+    budget.succeeded(retried=True)
+    assert budget.tokens == 2
+
+
+def test_a_success_at_once_earns_a_share():
+    budget = RetryBudget(2)
+    budget.take()
+    budget.succeeded(retried=False)
+    assert budget.tokens == 1 + pacing.RETRY_REFILL
+
+
+@given(st.lists(st.sampled_from(["take", "retried", "first"]), max_size=300))
+def test_the_budget_stays_between_nothing_and_its_capacity(steps):
+    budget = RetryBudget(10)
+    for step in steps:
+        before = budget.tokens
+        if step == "take":
+            assert budget.take() == (before >= 1)
+        else:
+            budget.succeeded(retried=step == "retried")
+        assert 0 <= budget.tokens <= 10
+
+
+def test_30_percent_random_failures_leave_the_budget_in_balance():
+    """What a request takes on average comes back: retries until it succeeds, one of them returned."""
+    share = 0.3
+    taken = share / (1 - share)
+    assert (1 - share) * pacing.RETRY_REFILL + share > taken
+
+
+# ---------------------------------------------------------------- luck
+
+
+def luck_after(*outcomes):
+    luck = Luck()
+    for number, good in outcomes:
+        (luck.succeeded if good else luck.failed)(number)
+    return luck.failures
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failures"),
+    [
+        ([], 0),
+        ([(1, False)], 1),
+        ([(1, False), (2, False), (3, False)], 3),
+        ([(3, False), (1, False), (2, False)], 3),  # whatever the order of arrival
+        ([(1, False), (3, False)], 1),  # 2 may still succeed
+        ([(1, False), (2, False), (3, True)], 0),
+        ([(2, False), (3, False), (1, True)], 2),  # a success that is older ends no row
+        ([(5, True), (4, False)], 1),  # a failure that is overtaken stands alone
+        ([(4, True), (1, False), (2, False)], 1),
+    ],
+)
+def test_failures_are_counted_in_the_order_of_sending(outcomes, failures):
+    assert luck_after(*outcomes) == failures
+
+
+def test_luck_remembers_only_as_much_as_it_needs():
+    luck = Luck()
+    for number in range(1000):
+        luck.failed(number)
+    assert luck.failures == pacing.MEMORY
+    assert len(luck._failed) == pacing.MEMORY
+
+
+# ---------------------------------------------------------------- adaptive limit
+
+
+def ticket(limit, level=1, number=1, crowd=None):
+    crowd = limit.crowd - 1 if crowd is None else crowd
+    return Ticket(silent, number, level, limit.epoch, crowd)
+
+
+def succeed(limit, times):
+    for _ in range(times):
+        limit.update(FINE, ticket(limit))
+
+
+def settled(level, highest=64):
+    """A limit that was refused one above `level`."""
+    limit = AdaptiveLimit(highest, level + 1)
+    limit.update(THROTTLED, ticket(limit, level + 1))
+    assert limit.limit == level
+    return limit
+
+
+def test_the_start_is_moderate_and_never_above_the_highest():
+    assert AdaptiveLimit(64).limit == pacing.START
+    assert AdaptiveLimit(3).limit == 3
+
+
+def test_the_limit_grows_with_every_success_that_had_to_share():
+    limit = AdaptiveLimit(64)
+    succeed(limit, 10)
+    assert limit.limit == pacing.START + 10
+    succeed(limit, 100)
+    assert limit.limit == 64
+
+
+def test_it_does_not_grow_when_nobody_was_held_back():
+    limit = AdaptiveLimit(64)
+    limit.update(FINE, ticket(limit, crowd=limit.crowd))
+    assert limit.limit == pacing.START
+
+
+def test_a_neutral_outcome_says_nothing():
+    limit = AdaptiveLimit(64)
+    limit.update(NEUTRAL, ticket(limit))
+    assert (limit.limit, limit.luck.failures) == (pacing.START, 0)
+
+
+def test_a_refusal_puts_the_limit_just_below_the_level_that_was_refused():
+    limit = AdaptiveLimit(64, 10)
+    limit.update(THROTTLED, ticket(limit, level=8))
+    assert limit.limit == 7
+
+
+def test_the_refusals_of_one_round_trip_halve_it_at_most():
+    limit = AdaptiveLimit(64, 16)
+    sent = [ticket(limit, level) for level in range(1, 17)]
+    for old in reversed(sent):
+        limit.update(THROTTLED, old)
+    assert limit.limit == 8
+    limit.update(THROTTLED, ticket(limit, 8))
+    assert limit.limit == 7
+
+
+def test_older_refusals_tell_the_level_more_exactly():
+    limit = AdaptiveLimit(64, 16)
+    sent = [ticket(limit, level) for level in (16, 12, 14)]
+    for old in sent:
+        limit.update(THROTTLED, old)
+    assert limit.limit == 11
+
+
+def test_a_request_refused_though_alone_says_nothing_about_the_level():
+    limit = AdaptiveLimit(64)
+    limit.update(THROTTLED, ticket(limit, level=1))
+    assert limit.limit == pacing.START
+
+
+def test_next_to_the_ceiling_it_stays_until_a_long_calm():
+    limit = settled(4)
+    succeed(limit, int(4 * pacing.CALM) - 1)
+    assert limit.limit == 4
+    succeed(limit, 1)
+    assert limit.limit == 5
+
+
+def test_trials_that_succeed_come_sooner_and_sooner():
+    limit = settled(4)
+    succeed(limit, int(4 * pacing.CALM))
+    succeed(limit, int(5 * pacing.CALM / 2) + 1)
+    assert limit.limit == 6
+    succeed(limit, 1000)
+    assert limit.limit == 64
+
+
+def test_trials_that_fail_come_later_and_later():
+    limit = settled(1)
+    gaps = []
+    for _ in range(6):
+        successes = 0
+        while limit.limit == 1:
+            succeed(limit, 1)
+            successes += 1
+        gaps.append(successes)
+        limit.update(THROTTLED, ticket(limit, level=2))
+    assert gaps == [32, 64, 128, 256, 256, 256]
+
+
+def test_the_refusals_share_stays_below_5_percent_however_small_the_level():
+    assert 1 / (1 + pacing.CALM) < 0.05
+
+
+def test_single_failures_leave_the_limit_alone():
+    limit = AdaptiveLimit(64)
+    for number in range(0, 100, 2):
+        limit.update(TROUBLED, ticket(limit, number=number))
+    assert limit.limit == pacing.START
+
+
+def fail_in_a_row(limit, times=pacing.OUTAGE):
+    start = limit.luck._newest_success + 1
+    old = [ticket(limit, number=start + at) for at in range(times)]
+    for one in old:
+        limit.update(TROUBLED, one)
+
+
+def test_failures_in_a_row_bring_it_down_to_one():
+    limit = AdaptiveLimit(64)
+    fail_in_a_row(limit, pacing.OUTAGE - 1)
+    assert (limit.limit, limit.down) == (pacing.START, False)
+    limit.update(TROUBLED, ticket(limit, number=pacing.OUTAGE - 1))
+    assert (limit.limit, limit.down) == (1, True)
+
+
+def test_one_outage_counts_once():
+    limit = AdaptiveLimit(64, 64)
+    fail_in_a_row(limit, 60)
+    assert limit.limit == 1
+    limit.update(FINE, ticket(limit, number=100))
+    assert not limit.down
+    succeed(limit, 32)
+    assert limit.limit == 32
+
+
+def test_after_an_outage_the_limit_climbs_back_to_the_highest():
+    limit = AdaptiveLimit(64, 64)
+    fail_in_a_row(limit)
+    succeed(limit, 64)
+    assert limit.limit >= 32
+    succeed(limit, 500)
+    assert limit.limit == 64
+
+
+SIGNALS = st.tuples(st.sampled_from(Signal), st.integers(1, 70), st.booleans(), st.booleans())
+
+
+@given(st.lists(SIGNALS, max_size=400), st.integers(1, 64))
+@settings(max_examples=200)
+def test_the_limit_stays_between_one_and_the_highest(steps, highest):
+    limit = AdaptiveLimit(highest)
+    epoch = 0
+    for number, (signal, level, crowded, current) in enumerate(steps):
+        limit.crowd += crowded
+        epoch = limit.epoch if current else epoch
+        limit.update(signal, Ticket(silent, number, level, epoch, 0))
+        assert 1 <= limit.limit <= highest
+        assert isinstance(limit.limit, int)
+
+
+# ---------------------------------------------------------------- the line
+
+
+class Caller:
+    """Somebody who asks for leave, and notes whether it was woken."""
+
+    def __init__(self, pacer, now=0.0):
+        self.pacer = pacer
+        self.now = now
+        self.woken = 0
+        self.tickets = []
+
+    def wake(self):
+        self.woken += 1
+
+    def ask(self, now=None):
+        leave = self.pacer.enter(self.now if now is None else now, self.wake)
+        if isinstance(leave, Ticket):
+            self.tickets.append(leave)
+        return leave
+
+    def finish(self, signal=NEUTRAL):
+        self.pacer.release(self.tickets.pop(0), signal)
+
+    def forget(self):
+        self.pacer.forget(self.wake)
+
+
+def callers(count, highest=1):
+    pacer = Pacer(highest)
+    return pacer, [Caller(pacer) for _ in range(count)]
+
+
+def test_leave_is_given_up_to_the_limit():
+    pacer, (one,) = callers(1, 2)
+    assert isinstance(one.ask(), Ticket)
+    assert isinstance(one.ask(), Ticket)
+    assert one.ask() == Hold(None)
+    assert (pacer.in_flight, pacer.limit.crowd) == (2, 1)
+    assert [leave.level for leave in one.tickets] == [1, 2]
+    assert [leave.number for leave in one.tickets] == [1, 2]
+
+
+def test_who_waits_is_woken_when_a_place_is_free():
+    _, (one, two) = callers(2)
+    one.ask()
+    two.ask()
+    one.finish()
+    assert (one.woken, two.woken) == (0, 1)
+    assert isinstance(two.ask(), Ticket)
+
+
+def test_only_as_many_are_woken_as_there_is_room_for():
+    _, everyone = callers(5)
+    for caller in everyone:
+        caller.ask()
+    everyone[0].finish()
+    assert [caller.woken for caller in everyone] == [0, 1, 0, 0, 0]
+
+
+def test_the_line_is_served_in_order():
+    _, (one, two, three) = callers(3)
+    one.ask()
+    two.ask()
+    three.ask()
+    one.finish()
+    two.ask()
+    two.finish()
+    assert (two.woken, three.woken) == (1, 1)
+
+
+def test_who_has_requests_in_flight_lets_those_who_wait_go_first():
+    _, (bulk, query) = callers(2, 2)
+    bulk.ask()
+    bulk.ask()
+    query.ask()
+    bulk.finish()
+    assert query.woken == 1
+    assert bulk.ask() == Hold(None)
+    assert isinstance(query.ask(), Ticket)
+    query.finish()
+    assert bulk.woken == 1
+    assert isinstance(bulk.ask(), Ticket)
+
+
+def test_who_has_nothing_in_flight_may_pass_a_line_that_does_not_move():
+    _, (bulk, stuck, query) = callers(3, 2)
+    bulk.ask()
+    bulk.ask()
+    stuck.ask()
+    bulk.finish()
+    assert isinstance(query.ask(), Ticket)
+
+
+def test_a_turn_that_is_not_taken_is_passed_on():
+    _, (one, two, three) = callers(3)
+    one.ask()
+    two.ask()
+    three.ask()
+    one.finish()
+    two.forget()
+    assert three.woken == 1
+
+
+def test_whoever_goes_in_wakes_the_next_while_there_is_room():
+    pacer, (one, two, three, four) = callers(4, 3)
+    one.ask()
+    one.ask()
+    one.ask()
+    two.ask()
+    three.ask()
+    four.ask()
+    pacer.cool_down(5.0)
+    one.finish()
+    one.finish()
+    one.finish()
+    woken = three.woken
+    assert isinstance(two.ask(6.0), Ticket)
+    assert three.woken == woken + 1
+
+
+def test_forgetting_twice_or_unknown_is_harmless():
+    _, (one,) = callers(1)
+    one.forget()
+    one.forget()
+    assert one.woken == 0
+
+
+def test_nobody_goes_during_a_cool_down():
+    pacer, (one,) = callers(1)
+    pacer.cool_down(5.0)
+    pacer.cool_down(3.0)
+    assert one.ask(4.9) == Hold(5.0)
+    assert isinstance(one.ask(5.0), Ticket)
+
+
+def test_a_lock_that_is_given_is_held_for_every_change_and_for_no_wake_up():
+    lock = threading.Lock()
+    pacer = Pacer(1, lock=lock)
+    held = []
+    first = pacer.enter(0.0, silent)
+    pacer.enter(0.0, lambda: held.append(lock.locked()))
+    pacer.release(first, FINE)
+    assert held == [False]
+    with lock:
+        assert pacer.spread == 1
+    assert pacer.take_retry()
+    pacer.succeeded(retried=True)
+    assert (pacer.budget.tokens, pacer.failures, pacer.server_down) == (100, 0, False)
+
+
+def test_threads_that_share_a_pacer_keep_its_books_right():
+    pacer = Pacer(8, lock=threading.Lock())
+
+    def work():
+        for _ in range(300):
+            if pacer.take_retry():
+                pacer.succeeded(retried=True)
+            leave = pacer.enter(0.0, silent)
+            if isinstance(leave, Ticket):
+                assert pacer.in_flight <= 64
+                pacer.release(leave, FINE)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (pacer.in_flight, pacer._held, pacer.budget.tokens) == (0, {}, 100)
+
+
+class Line(RuleBasedStateMachine):
+    """Whoever wants to go and was told to wait is woken before the last place falls idle."""
+
+    def __init__(self):
+        super().__init__()
+        self.pacer = Pacer(6, start=2)
+        self.callers = [Caller(self.pacer) for _ in range(4)]
+        self.waiting = set()
+        self.now = 0.0
+
+    def try_(self, at):
+        leave = self.callers[at].ask(self.now)
+        if isinstance(leave, Ticket) or leave.until is not None:
+            self.waiting.discard(at)
+        else:
+            self.waiting.add(at)
+        self.answer()
+
+    def answer(self):
+        """Everyone who was woken asks again, as a driver would."""
+        for at, caller in enumerate(self.callers):
+            if caller.woken:
+                caller.woken = 0
+                if at in self.waiting:
+                    self.try_(at)
+
+    @rule(at=st.integers(0, 3))
+    def ask(self, at):
+        self.try_(at)
+
+    @rule(at=st.integers(0, 3), signal=st.sampled_from(Signal), more=st.booleans())
+    def finish(self, at, signal, more):
+        caller = self.callers[at]
+        if caller.tickets:
+            caller.finish(signal)
+            if more:
+                self.try_(at)
+            else:
+                caller.forget()
+                self.waiting.discard(at)
+            self.answer()
+
+    @rule(at=st.integers(0, 3))
+    def leave(self, at):
+        self.callers[at].forget()
+        self.waiting.discard(at)
+        self.answer()
+
+    @precondition(lambda self: not self.waiting)
+    @rule(seconds=st.floats(0, 2))
+    def cool(self, seconds):
+        self.pacer.cool_down(self.now + seconds)
+
+    @rule()
+    def pass_time(self):
+        self.now += 3.0
+
+    @invariant()
+    def nobody_waits_in_vain(self):
+        room = self.pacer.in_flight < self.pacer.limit.limit
+        assert not (room and self.waiting and self.now >= self.pacer.cool_until)
+
+    @invariant()
+    def books_are_right(self):
+        assert self.pacer.in_flight == sum(len(caller.tickets) for caller in self.callers)
+        assert self.pacer.in_flight == sum(self.pacer._held.values())
+        assert 1 <= self.pacer.limit.limit <= 6
+
+
+TestLine = Line.TestCase
+TestLine.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+
+
+def test_a_client_without_history_never_cools():
+    assert Pacer(4).cool_until == -math.inf
