@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 QUESTIONS: Final = (
     "How do I wrap a long line of text to a given width?",
     "Find how similar two sequences or strings are",
-    "Run a shell command and capture its output",
-    "Read the rows of a CSV file as dictionaries",
+    "What is the median of a list of numbers?",
+    "Send an email message through a mail server",
 )
 SHORTEST: Final = 60
 LONGEST: Final = 1200
@@ -117,7 +117,7 @@ def read_corpus(limit: int) -> list[Doc]:
 
 
 _KEPT: Final = frozenset(
-    {"textwrap.wrap", "difflib.SequenceMatcher", "subprocess.getoutput", "csv.DictReader"}
+    {"textwrap.wrap", "difflib.SequenceMatcher", "statistics.median", "smtplib.SMTP.send_message"}
 )
 """What our own questions are about stays in however small a sample is asked for."""
 

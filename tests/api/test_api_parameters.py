@@ -7,6 +7,7 @@ import pytest
 from api_faces import GEMINI, SMALL
 
 from openrouter_embed import ConfigurationError
+from openrouter_embed.settings import CALL_OPTIONS
 
 QWEN = "qwen/qwen3-embedding-8b"
 
@@ -343,3 +344,47 @@ def test_an_option_of_one_call_does_not_outlive_it(make, em):
     assert (first["user"], first["dimensions"], first["model"][-5:]) == ("once", 8, "large")
     assert second == {**second, "user": "always", "model": SMALL}
     assert "dimensions" not in second
+
+
+EVERY_CALL_OPTION = {
+    "model": "qwen/qwen3-embedding-4b",
+    "dimensions": 64,
+    "encoding_format": "base64",
+    "query_input_type": "question",
+    "document_input_type": "answer",
+    "query_prefix": "Q: ",
+    "document_prefix": "A: ",
+    "query_instruction": "Find it",
+    "provider": {"only": ["DeepInfra"]},
+    "user": "u",
+    "extra_body": {"session_id": "s"},
+    "timeout": 30.0,
+    "deadline": 30.0,
+    "max_retries": 0,
+    "max_batch_inputs": 1,
+    "max_batch_tokens": 30,
+    "long_input": "split",
+    "empty": "zeros",
+    "normalize": True,
+    "pin_provider": True,
+    "on_progress": print,
+}
+
+
+def test_the_table_above_has_every_option_that_a_call_may_set():
+    assert set(EVERY_CALL_OPTION) == CALL_OPTIONS
+
+
+@pytest.mark.parametrize("option", EVERY_CALL_OPTION)
+def test_an_option_means_the_same_to_a_client_and_to_a_call(make, em, option):
+    value = EVERY_CALL_OPTION[option]
+    texts = ["a", "b", ""] if option == "empty" else ["a", "b"]
+    bodies, rows = [], []
+    for for_client, for_call in (({option: value}, {}), ({}, {option: value})):
+        em.reset()
+        client = make(**{"model": QWEN, **for_client})
+        found = [client.embed(texts, role=role, **for_call) for role in ("query", "document")]
+        rows.append(np.concatenate([result.vectors for result in found]))
+        bodies.append(sorted(str(request.body) for request in em.requests))
+    assert bodies[0] == bodies[1]
+    assert np.array_equal(*rows)

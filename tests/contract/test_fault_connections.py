@@ -31,6 +31,7 @@ from openrouter_embed.errors import (
     DeadlineExceededError,
     TransportError,
 )
+from openrouter_embed.shells import requests_shell
 from openrouter_embed.shells.route import CA_VARIABLES
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
@@ -341,3 +342,16 @@ def test_f6_a_redirect_to_another_host_sends_nothing_there(shell):
         with FaultServer([[send(downgrade)]]) as server:
             fails(run(shell, [TEXT], {"base_url": server.url}), "redirect", 1)
         assert other.connections == 0
+
+
+def test_ending_an_encrypted_connection_never_takes_its_encryption_off(shell):
+    """`SSLSocket.shutdown` does; a thread that is just sending would go on in the clear."""
+    ours, theirs = socket.socketpair()
+    context = ssl.create_default_context()
+    tls = context.wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False)
+    with tls, theirs:
+        requests_shell._shut_down(tls)
+        with pytest.raises(OSError):
+            tls.send(b"Authorization: Bearer key")
+        assert tls._sslobj is not None
+        assert theirs.recv(100) == b""

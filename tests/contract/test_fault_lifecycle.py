@@ -35,7 +35,12 @@ from fault_server import FaultServer, error_body, good, response, send, stall, v
 from requests.adapters import HTTPAdapter
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
-from openrouter_embed.errors import ClientClosedError, ConfigurationError, ServerError
+from openrouter_embed.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ServerError,
+    TransportError,
+)
 
 SOON = 0.25
 TEXTS = [f"text {n}" for n in range(20)]
@@ -233,13 +238,14 @@ def in_child(work):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_e6_a_forked_child_opens_its_own_connections(shell):
-    """One hundred answers in each process, none of them the other's."""
+def test_e6_a_forked_child_opens_its_own_connections(shell, count):
+    """So many answers in each process, none of them the other's."""
 
     def many(client, name):
         wrong = 0
-        for n in range(100):
+        for n in range(count):
             text = f"{name} {n}"
             embed = client.embed([text])
             result = asyncio.run(embed) if asyncio.iscoroutine(embed) else embed
@@ -433,6 +439,20 @@ def test_e10_a_forgotten_client_is_collected_with_its_connections():
             del client
             gc.collect()
             assert engine() is None
+
+
+def test_a_failed_request_is_not_kept_alive_by_its_exception():
+    """Tracebacks form cycles, which would keep texts and key until the garbage collector comes."""
+    gc.collect()
+    gc.disable()
+    try:
+        with FaultServer([[fin]]) as server, client_of(server, max_retries=0) as client:
+            with suppress(TransportError):
+                client.embed([TEXT])
+            kept = [o for o in gc.get_objects() if isinstance(o, requests.PreparedRequest)]
+    finally:
+        gc.enable()
+    assert kept == []
 
 
 # ---------------------------------------------------------------------- the caller's own things
