@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import queue
+import sys
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -85,6 +86,12 @@ class _Client:
 
 def _restore(cls: type[_Client], settings: Settings) -> _Client:
     return cls.from_engine(Engine(settings))
+
+
+def _in_event_loop() -> bool:
+    """Whether this thread runs an event loop, as a notebook's does; does not import asyncio."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - documented, and raises nothing
 
 
 def at_start(error: EmbeddingError, start: int) -> None:
@@ -178,6 +185,7 @@ class EmbeddingClient(_Client):
                     input_type=input_type,
                     on_error=on_error,
                     lists=lists,
+                    urgent=_in_event_loop(),
                     wake=wake,
                     on_progress=listener,
                 )
@@ -364,6 +372,7 @@ class AsyncEmbeddingClient(_Client):
                     input_type=input_type,
                     on_error=on_error,
                     lists=lists,
+                    urgent=False,
                     wake=wake,
                     on_progress=listener,
                 )

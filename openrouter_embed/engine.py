@@ -145,6 +145,7 @@ class Engine:
         input_type: str | None,
         on_error: str,
         lists: bool,
+        urgent: bool,
         wake: Callable[[], None],
         on_progress: Callable[[Progress], None] | None,
     ) -> Job:
@@ -169,6 +170,7 @@ class Engine:
             chance=random.random,
             wake=wake,
             closed=lambda: self.closed,
+            urgent=urgent,
             on_usage=self._add_usage,
             on_progress=on_progress,
         )

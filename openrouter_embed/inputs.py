@@ -18,6 +18,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.suggest import encodable
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +56,8 @@ class ImageInput:
         Raises:
             ConfigurationError: The URL is neither https nor an image's data URL, or too large.
         """
+        if not isinstance(cast(object, url), str) or not encodable(url):
+            raise ConfigurationError("An image URL must be a string of valid text.")
         head = url[:64].lower()
         if head.startswith("data:"):
             if not head.startswith("data:image/") or ";base64," not in head:
@@ -82,6 +85,8 @@ class ImageInput:
             data = file.read_bytes()
         except OSError as error:
             reason = error.strerror or "unreadable"
+        except ValueError:
+            reason = "no valid path"
         else:
             return cls.from_bytes(data)
         raise ConfigurationError(f"The image file cannot be read: {reason}.")
@@ -93,6 +98,8 @@ class ImageInput:
         Raises:
             ConfigurationError: The bytes are no known image format, or too many.
         """
+        if not isinstance(cast(object, data), (bytes, bytearray)):
+            raise ConfigurationError(f"An image's bytes cannot be a {type(data).__name__}.")
         _check_size(len(data))
         found = media_type or next((t for mark, t in _SIGNATURES if data.startswith(mark)), None)
         if found is None:
@@ -181,20 +188,12 @@ def _check_text(text: str, at: int) -> str:
             f"Input {at} begins with `data:` and would be embedded as text, at great cost. For an "
             "image use `ImageInput.from_url(...)`."
         )
-    if text.isascii() or _encodable(text):
+    if encodable(text):
         return text
     raise ConfigurationError(
         f"Input {at} holds half of a surrogate pair, which no encoding can carry: clean it with "
         "`text.encode('utf-8', 'replace').decode()`."
     )
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read_item(item: object, at: int) -> str | Item:
@@ -285,11 +284,19 @@ def _read_mapping(item: Mapping[str, object], at: int) -> Item:
     parts = cast(Sequence[object], content)
     if not all(isinstance(part, Mapping) and "type" in part for part in parts):
         raise ConfigurationError(f"Input {at} holds a content part without a `type`.")
-    return _content(cast(Sequence[Mapping[str, object]], parts))
+    table = cast(Sequence[Mapping[str, object]], parts)
+    for part in table:
+        if isinstance(part.get("text"), str):
+            _check_text(str(part["text"]), at)
+    return _content(table, at)
 
 
-def _content(parts: Sequence[Mapping[str, object]]) -> Item:
+def _content(parts: Sequence[Mapping[str, object]], at: int = 0) -> Item:
     # Local, so that importing the package's names stays light.
     import msgspec  # noqa: PLC0415
 
-    return Item("content", msgspec.json.encode({"content": parts}))
+    try:
+        return Item("content", msgspec.json.encode({"content": parts}))
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise ConfigurationError(f"Input {at} holds something that JSON cannot carry.")

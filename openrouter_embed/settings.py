@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.models import ModelProfile, Role, find_profile
 from openrouter_embed.provider import ProviderPreferences
-from openrouter_embed.suggest import unknown_name
+from openrouter_embed.suggest import encodable, unknown_name
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Settings:
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     timeout: float = 60.0
     deadline: float | None = None
-    max_retries: int = 5
+    max_retries: int = 8
     max_concurrency: int = 64
     max_batch_inputs: int | None = None
     max_batch_tokens: int | None = None
@@ -329,7 +330,13 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"`{name}` must be a string with something in it.")
-    return value.strip()
+    return _sendable(name, value.strip())
+
+
+def _sendable(name: str, text: str) -> str:
+    if not encodable(text):
+        raise ConfigurationError(f"`{name}` holds half of a surrogate pair: no valid text.")
+    return text
 
 
 def _maybe_text(name: str, value: object) -> str | None:
@@ -339,7 +346,7 @@ def _maybe_text(name: str, value: object) -> str | None:
 def _prefix(name: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"`{name}` must be a string, `None` for none, or 'auto'.")
-    return value
+    return None if value is None else _sendable(name, value)
 
 
 def _header_text(name: str, value: object) -> str | None:
@@ -402,6 +409,14 @@ def _body(name: str, value: object) -> dict[str, Any]:
             raise ConfigurationError(
                 f"`{name}` holds `{key}=None`, and the API refuses null: leave the key out."
             )
+    try:
+        json.dumps(table, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        sendable = False
+    else:
+        sendable = True
+    if not sendable:
+        raise ConfigurationError(f"`{name}` holds something that JSON cannot carry.")
     return table
 
 
@@ -490,7 +505,8 @@ def _proxy(name: str, value: object) -> str | None:
     if value is None:
         return None
     url = _text(name, value)
-    if urlsplit(url).scheme not in ("http", "https") or not _plain_url(url):
+    parts = _split(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _plain_url(url):
         raise ConfigurationError(f"`{name}` must be an http(s) URL.")
     return url
 
@@ -498,8 +514,8 @@ def _proxy(name: str, value: object) -> str | None:
 def _ca_bundle(name: str, value: object) -> str | None:
     if value is None:
         return None
-    path = os.fspath(cast("str | os.PathLike[str]", value))
-    if not os.path.exists(path):  # noqa: PTH110 - a string is what both libraries want
+    path = str(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not path or "\0" in path or not os.path.exists(path):  # noqa: PTH110 - both want a string
         raise ConfigurationError(f"`{name}` names no file or folder.")
     return path
 

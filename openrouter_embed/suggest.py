@@ -1,4 +1,4 @@
-"""One sentence for a name nobody knows, with the name that was probably meant."""
+"""Small questions about texts that settings and inputs both ask."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     near = get_close_matches(text, list(known), n=1, cutoff=0.6)
     hint = f" Did you mean `{near[0]}`?" if near else ""
     return f"Unknown {what} `{text}`.{hint}"
+
+
+def encodable(text: str) -> bool:
+    """Whether a text can be sent: half of a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -16,7 +16,7 @@ import numpy as np
 from openrouter_embed.core import codec
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
-from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.errors import EmbeddingError, InvalidResponseError
 from openrouter_embed.result import EmbeddingResult, Usage
 
 if TYPE_CHECKING:
@@ -53,12 +53,17 @@ class Collector:
         self._model = ""
         self._providers: dict[str, None] = {}
         self._ids: list[str] = []
-        self._count = len(plan.units)
+        self.count = len(plan.units)
         self._parts = Parts()
-        self._lists: list[list[float]] | None = [[]] * self._count if lists else None
+        self._lists: list[list[float]] | None = [[]] * self.count if lists else None
 
-    def accept(self, units: Sequence[int], body: bytes) -> Usage:
+    def accept(self, units: Sequence[int], body: bytes, host: str | None = None) -> Usage:
         """Believe an answer or not; return what it cost.
+
+        Args:
+            units: What was sent.
+            body: What came back.
+            host: The only host whose vectors may be kept, if there is one.
 
         Raises:
             InvalidResponseError: The answer cannot be trusted; nothing of it was kept.
@@ -68,7 +73,7 @@ class Collector:
         def allocate(width: int) -> Matrix:
             nonlocal target
             if self._rows is None:
-                self._rows = np.empty((self._count, width), dtype=np.float32)
+                self._rows = np.empty((self.count, width), dtype=np.float32)
             if isinstance(units, range):
                 return self._rows[units.start : units.stop]
             target = np.empty((len(units), width), dtype=np.float32)
@@ -76,13 +81,14 @@ class Collector:
 
         try:
             answer = codec.decode(body, len(units), self.width, allocate)
+            _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
                 self._rows = None
             raise
         self.width = answer.width
         before = self.delivered
-        zeros = [units[at] for at in answer.zeros if units[at] < self._count]
+        zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         self._flags.setdefault("zero", []).extend(zeros)
         self._note(self._place(units, target), answer)
         return _usage(answer.usage, self.delivered - before)
@@ -99,11 +105,11 @@ class Collector:
         """Put rows where they belong; return the units that are inputs, not parts of one."""
         if target is None:
             return units
-        whole = [at for at, unit in enumerate(units) if unit < self._count]
+        whole = [at for at, unit in enumerate(units) if unit < self.count]
         if self._rows is not None:
             self._rows[[units[at] for at in whole]] = target[whole]
         for at, unit in enumerate(units):
-            if unit >= self._count:
+            if unit >= self.count:
                 self._add_part(unit, target[at])
         return [units[at] for at in whole]
 
@@ -165,8 +171,6 @@ class Collector:
         if plan.rows is not None:
             # Position -1 stands for empty inputs: the extra last row holds their zeros.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
-        elif plan.empty:
-            rows = np.zeros((plan.count, rows.shape[1]), np.float32)
         return EmbeddingResult(
             vectors=rows if plan.count else np.zeros((0, 0), np.float32),
             failures=self._by_position(),
@@ -189,7 +193,7 @@ class Collector:
     def _matrix(self) -> Matrix:
         if self._rows is None:
             width = self.width or self._fallback_width or 0
-            self._rows = np.empty((self._count, width), dtype=np.float32)
+            self._rows = np.empty((self.count, width), dtype=np.float32)
         lost = [unit for unit, have in enumerate(self._have) if not have]
         if lost:
             self._rows[lost] = np.nan
@@ -209,6 +213,14 @@ class Collector:
             if units:
                 table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
         return table
+
+
+def _check_host(served: str, wanted: str | None) -> None:
+    if wanted and served and served != wanted:
+        raise InvalidResponseError(
+            f"The vectors came from {served}, but this client keeps to {wanted}.",
+            reason="provider",
+        )
 
 
 def _plain(error: EmbeddingError) -> EmbeddingError:

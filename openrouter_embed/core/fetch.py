@@ -61,6 +61,7 @@ class Fetch:
         in_flight = self._expires is not None
         if now >= self._deadline:
             self._abort = in_flight
+            self._expires = None
             message = "The call did not end by its deadline."
             self._error = DeadlineExceededError(message, attempts=self._sent)
         elif self._expires is not None and now >= self._expires:

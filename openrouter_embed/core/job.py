@@ -76,9 +76,8 @@ class FormatMemory:
         return self._hosts.get(model)
 
     def served(self, model: str, host: str) -> None:
-        """Remember the first host that served a model."""
-        if host:
-            self._hosts.setdefault(model, host)
+        """Remember the first host that served a model; empty where the server names none."""
+        self._hosts.setdefault(model, host)
 
     def prefers_floats(self, model: str) -> bool:
         """Whether base64 has failed for this model."""
@@ -121,7 +120,7 @@ class Terms:
     expected_width: int | None = None
     timeout: float = 60.0
     deadline: float | None = None
-    max_retries: int = 5
+    max_retries: int = 8
     on_error: str = "raise"
     normalize: bool = False
     long_input: str = "error"
@@ -189,6 +188,8 @@ class Ports:
     chance: Callable[[], float]
     wake: Callable[[], None]
     closed: Callable[[], bool] = field(default=lambda: False)
+    urgent: bool = False
+    """Whether the call blocks the very thread that others in flight need to finish."""
     on_usage: Callable[[Usage], None] = field(default=lambda _: None)
     on_progress: Callable[[Progress], None] | None = None
 
@@ -237,32 +238,39 @@ class Job:
         if self._aborts:
             return Abort(self._aborts.popleft())
         self._follow_suspects()
-        hold: float | None = None
         if self._error is None and self._sendable(now):
-            leave = self._pacer.enter(now, self._ports.wake)
+            leave = self._pacer.enter(now, self._ports.wake, urgent=self._ports.urgent)
             if isinstance(leave, Ticket):
                 request = self._launch(now, leave)
                 return self.next(now) if request is None else Send(request)
-            hold = math.inf if leave.until is None else leave.until
-        elif not self._flights and (self._error is not None or not self._again):
-            self._pacer.forget(self._ports.wake)
+            return self._wait(leave.until)
+        # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
+        self._pacer.forget(self._ports.wake)
+        if not self._flights and (self._error is not None or not self._again):
             return Done()
-        return self._wait(hold)
+        waiting = self._error is None and bool(self._again) and not self._blocked()
+        return self._wait(self._again[0][0] if waiting else None)
 
-    def _wait(self, hold: float | None) -> Wait:
+    def _wait(self, ready: float | None) -> Wait:
         moments = [self._terms.deadline, *(flight.expires for flight in self._flights.values())]
-        if hold is not None:
-            moments.append(hold)
-        elif self._error is None and self._again:
-            moments.append(self._again[0][0])
-        earliest = min((m for m in moments if m is not None), default=math.inf)
-        return Wait(None if earliest == math.inf else earliest)
+        return Wait(min((m for m in (ready, *moments) if m is not None), default=None))
 
     def _sendable(self, now: float) -> bool:
-        if self._flights and (self._broke or self._finding_host()):
-            return False
         ready = bool(self._again) and self._again[0][0] <= now
-        return ready or self._packer.remaining > 0
+        fresh = self._packer.remaining > 0 and not self._doubtful()
+        return not self._blocked() and (ready or fresh)
+
+    def _doubtful(self) -> bool:
+        """Whether requests were refused and none has succeeded: more of them would be as well."""
+        return bool(self._suspects) and not self._rows.delivered
+
+    def _blocked(self) -> bool:
+        """Whether what is in flight must come back before anything else is sent."""
+        return bool(self._flights) and (self._broke or self._finding_host())
+
+    def _pinned(self) -> str | None:
+        """Return the only host that may serve, once it is known."""
+        return (self._formats.host(self._terms.model) or None) if self._terms.pin else None
 
     def _finding_host(self) -> bool:
         return self._terms.pin and self._formats.host(self._terms.model) is None
@@ -277,12 +285,11 @@ class Job:
         batch = replace(batch, attempts=batch.attempts + 1)
         units = [self._plan.units[unit] for unit in batch.units]
         encoding = self._encoding()
-        host = self._formats.host(self._terms.model) if self._terms.pin else None
         request = Request(
             id=next(self._ids),
             method="POST",
             path=PATH,
-            body=self._bodies.make(units, encoding, host),
+            body=self._bodies.make(units, encoding, self._pinned()),
             headers=((ATTEMPT_HEADER, str(batch.attempts)),),
             tokens=tokens,
             max_reply=self._max_reply(len(units)),
@@ -346,7 +353,7 @@ class Job:
         attempts = max((f.batch.attempts for f in self._flights.values()), default=0)
         message = (
             f"The call did not end by its deadline: {self._rows.delivered} of "
-            f"{len(self._plan.units)} distinct inputs had arrived."
+            f"{self._rows.count} distinct inputs had arrived."
         )
         self._end_all(DeadlineExceededError(message, attempts=attempts))
 
@@ -368,7 +375,7 @@ class Job:
         doubt: InvalidResponseError | None = None
         if isinstance(outcome, Reply) and outcome.status == 200:
             try:
-                usage = self._rows.accept(batch.units, outcome.body)
+                usage = self._rows.accept(batch.units, outcome.body, self._pinned())
             except InvalidResponseError as error:
                 doubt = error
             else:
@@ -404,7 +411,7 @@ class Job:
 
     def _report(self) -> None:
         if self._ports.on_progress is not None:
-            done = self._rows.settled + self._plan.count - len(self._plan.units)
+            done = self._rows.settled + self._plan.count - self._rows.count
             self._ports.on_progress(
                 Progress(done=done, total=self._plan.count, usage=self._rows.usage)
             )
@@ -440,7 +447,8 @@ class Job:
             return None
         chance = self._ports.chance()
         if verdict.after is None:
-            wait = backoff(batch.retries, chance)
+            # Longer with bad luck, not with age: a server that mostly answers is asked again soon.
+            wait = backoff(min(batch.retries, self._pacer.failures // 2), chance)
         else:
             wait = verdict.after * (1 + JITTER * chance)
         ready = now + wait
@@ -450,6 +458,9 @@ class Job:
             return None
         if verdict.rule.cool:
             self._pacer.cool_down(ready)
+        elif self._pacer.server_down:
+            # Nobody gets through: one attempt at a time, and a pause for all after each.
+            self._pacer.cool_down(now + backoff(min(batch.retries, 1), chance))
         return ready
 
     def _requeue(self, batch: _Batch, ready: float) -> None:
@@ -550,7 +561,7 @@ class Job:
         bad = sorted(at for unit in self._rows.failures for at in positions[unit])
         first = self._rows.failures[min(self._rows.failures)]
         if self._plan.count == 1:
-            return first
+            return copy.copy(first)  # what is raised carries a result, what is listed does not
         shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
         error = copy.copy(first)
         error.message = (
@@ -561,8 +572,9 @@ class Job:
 
     def close(self) -> Sequence[int]:
         """Give every permit back and return the requests to drop; for cancellation and Ctrl-C."""
-        ids = list(self._flights)
-        for request_id in ids:
+        for request_id in list(self._flights):
+            self._aborts.append(request_id)
             self._land(request_id, Signal.NEUTRAL)
         self._pacer.forget(self._ports.wake)
+        ids, self._aborts = self._aborts, deque()
         return ids

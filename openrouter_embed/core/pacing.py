@@ -256,17 +256,20 @@ class Pacer:
         """Whether the server seems to be down, so that whoever fails should pause everyone."""
         return self.limit.down
 
-    def enter(self, now: float, wake: Wake) -> Ticket | Hold:
+    def enter(self, now: float, wake: Wake, *, urgent: bool = False) -> Ticket | Hold:
         """Ask for leave to send.
 
         Args:
             now: Seconds, monotonic.
             wake: Called from any thread when asking again may help; it also tells calls apart.
+            urgent: Admit this call's first request whatever is in flight: what is in flight cannot
+                finish before this call does, because it needs the thread that this call blocks.
         """
         with self.lock:
             if now < self.cool_until:
                 return Hold(self.cool_until)
-            full = self.in_flight >= self.limit.limit
+            must = urgent and wake not in self._held
+            full = self.in_flight >= self.limit.limit and not must
             if full or (wake in self._held and next(iter(self._line), wake) != wake):
                 self.limit.crowd += full
                 self._line.setdefault(wake)

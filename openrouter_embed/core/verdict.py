@@ -117,9 +117,7 @@ FAULT_RULES: Final[dict[FaultKind, Rule]] = {
     FaultKind.RESET: Rule("connection lost before the answer", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TIMEOUT: Rule("no complete answer in time", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TRUNCATED: Rule("connection lost within the answer", Retry.ALWAYS, Signal.TROUBLED),
-    FaultKind.DECODE: Rule(
-        "the body is not what its encoding says", Retry.ALWAYS, Signal.TROUBLED
-    ),
+    FaultKind.DECODE: Rule("the body is not what its encoding says", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TOO_LARGE: Rule("the body grows past its limit", Retry.NEVER, scope=Scope.CALL),
     FaultKind.PROTOCOL: Rule("the answer is not HTTP", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.PROXY: Rule("the proxy refuses", Retry.NEVER, scope=Scope.CALL),
@@ -131,6 +129,7 @@ FAULT_RULES: Final[dict[FaultKind, Rule]] = {
 ANSWER_RULES: Final[dict[str, Rule]] = {
     "empty": Rule("200 with an empty body", Retry.ONCE),
     "json": Rule("200 with a body that is not whole JSON", Retry.ONCE),
+    "provider": Rule("200 from another host than the pinned one", Retry.FEW),
     "*": Rule("200 with vectors that cannot be trusted", Retry.NEVER),
 }
 

@@ -31,7 +31,7 @@ from fault_harness import (
     run,
     run_loop,
 )
-from fault_server import FaultServer, error_body, good, response, send, stall, vector, wait
+from fault_server import FaultServer, error_body, fin, good, response, send, stall, vector, wait
 from requests.adapters import HTTPAdapter
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
@@ -258,6 +258,8 @@ def test_e6_a_forked_child_opens_its_own_connections(shell, count):
         many(client, "before")
         with ThreadPoolExecutor(1) as pool:
             child = pool.submit(in_child, lambda: many(client, "child"))
+            while not any("child" in hit.inputs[0] for hit in server.hits):
+                time.sleep(0.002)  # the fork happens while the parent's connection is idle
             assert many(client, "parent") == 0
             assert child.result() == "0"
         parents = {hit.connection for hit in server.hits if "child" not in hit.inputs[0]}
@@ -332,6 +334,16 @@ def test_e9_closing_twice_is_harmless_and_use_after_it_an_error(shell):
         with pytest.raises(ClientClosedError):
             client.embed([TEXT])
         client.close()
+
+
+def test_e9_closing_closes_idle_connections_that_something_still_refers_to():
+    with no_leaks(), FaultServer() as server:
+        client = client_of(server)
+        client.embed([TEXT])
+        manager = client._engine.requests._own.poolmanager
+        pool = manager.connection_from_url(server.url)
+        client.close()
+        assert pool.pool is None
 
 
 def test_e9_closing_during_a_call_ends_it():
@@ -550,5 +562,6 @@ def test_e15_ten_thousand_calls_leave_everything_flat(shell):
             server.hits.clear()
             client.embed([f"text {n}"])
         after = (me.num_fds(), threading.active_count(), me.memory_info().rss)
-    assert after[:2] == before[:2]
+    assert after[0] == before[0]
+    assert after[1] <= before[1] + 1  # one thread may still be finishing as the next call begins
     assert after[2] - before[2] < 8 * 1024 * 1024

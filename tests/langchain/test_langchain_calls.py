@@ -313,6 +313,13 @@ def test_one_call_sends_requests_at_once(make):
         assert slow.stats.peak_in_flight > 2
 
 
+def test_one_asynchronous_call_sends_requests_at_once(make):
+    with Emulator(backend="hashed", latency=0.2) as slow:
+        texts = [f"text {n}" for n in range(8)]
+        asyncio.run(make(base_url=slow.base_url, chunk_size=1).aembed_documents(texts))
+        assert slow.stats.peak_in_flight > 2
+
+
 def test_max_concurrency_binds_sync_and_async_sides_together(make):
     with Emulator(backend="hashed", latency=0.1) as slow:
         embeddings = make(base_url=slow.base_url, chunk_size=1, max_concurrency=2)
@@ -399,6 +406,25 @@ async def test_a_short_answer_is_an_error_and_never_fewer_vectors(make):
                 method(["a", "b", "c"])
         with pytest.raises(InvalidResponseError):
             await embeddings.aembed_documents(["a", "b", "c"])
+
+
+def backward_answer(number, body):
+    """A 200 whose vectors come last first, as their `index` says."""
+    rows = [
+        {"object": "embedding", "index": at, "embedding": [float(text), 1.0]}
+        for at, text in reversed([*enumerate(body["input"])])
+    ]
+    answer = {"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1}}
+    return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+async def test_vectors_go_where_their_index_says(make):
+    with Emulator(backend="hashed", faults=backward_answer) as backward:
+        embeddings = make(model="acme/new", base_url=backward.base_url)
+        rows = embeddings.embed_documents(["1", "2", "3"])
+        assert [row[0] for row in rows] == [1.0, 2.0, 3.0]
+        assert await embeddings.aembed_documents(["1", "2", "3"]) == rows
+        assert [len(request.body["input"]) for request in backward.requests] == [3, 3]
 
 
 def test_what_was_paid_for_is_in_the_error(make):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.stores import InMemoryByteStore
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from openrouter_embed import EmbeddingError
@@ -100,6 +101,20 @@ async def test_a_cached_document_is_not_bought_again_asynchronously(make, file_s
     first = await cache_of(make(), file_store).aembed_documents(texts)
     assert await cache_of(make(), file_store).aembed_documents(texts) == first
     assert emulator.stats.inputs == 3
+
+
+async def test_queries_with_a_cache_of_their_own_stay_queries(make, file_store, emulator):
+    queries = InMemoryByteStore()
+    embeddings = make(model=E5)
+    cached = cache_of(embeddings, file_store, query_embedding_cache=queries)
+    text = "the very same text"
+    (document,) = cached.embed_documents([text])
+    query = cached.embed_query(text)
+    assert query == embeddings.embed_query(text) != document
+    emulator.reset()
+    assert cached.embed_query(text) == await cached.aembed_query(text) == query
+    assert cached.embed_documents([text]) == [document]
+    assert emulator.stats.requests == 0
 
 
 def test_widths_do_not_meet_in_one_cache(make, file_store):

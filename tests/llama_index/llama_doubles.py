@@ -38,6 +38,7 @@ class Fake(BaseEmbedding):
     dim: int = 4
     fail_at: int = 0
     _calls: int = PrivateAttr(default=0)
+    _bought: list = PrivateAttr(default_factory=list)
 
     @classmethod
     def class_name(cls):
@@ -47,12 +48,15 @@ class Fake(BaseEmbedding):
         self._calls += 1
         if self._calls == self.fail_at:
             raise RuntimeError("scripted")
+        self._bought += texts
         return [[2.0] * self.dim for _ in texts]
 
     def _get_query_embedding(self, query):
+        self._calls += 1
         return [1.0] * self.dim
 
     async def _aget_query_embedding(self, query):
+        self._calls += 1
         return [1.0] * self.dim
 
     def _get_text_embedding(self, text):

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from io import BytesIO
 
 import numpy as np
 import pytest
-from llama_doubles import GEMINI, KEY, PIXEL, SMALL, CountingLimiter, Fake, FalsyStore, every_text
+from llama_doubles import (
+    GEMINI,
+    KEY,
+    PIXEL,
+    SMALL,
+    CountingLimiter,
+    Fake,
+    FakeImages,
+    FalsyStore,
+    every_text,
+)
 from llama_index.core.storage.kvstore import SimpleKVStore
 
 from openrouter_embed import ConfigurationError, ImageInput, ServerError
@@ -128,14 +139,6 @@ def test_only_what_is_missing_is_bought_and_order_is_kept(make, emulator):
     assert np.allclose(vectors, plain)
 
 
-async def test_async_reads_and_writes_are_concurrent(make):
-    store = SlowStore()
-    embedding = make(embeddings_cache=store)
-    await embedding.aget_text_embedding_batch([str(i) for i in range(40)])
-    assert store.peak == 40
-    await embedding.aclose()
-
-
 async def test_a_store_that_writes_in_bulk_is_given_bulk(make):
     store = BulkStore()
     embedding = make(embeddings_cache=store)
@@ -250,6 +253,15 @@ def test_bug_cache_mixes_queries_and_documents(make, emulator, model):
     assert query == plain.get_query_embedding("x")
 
 
+async def test_bug_cache_mixes_queries_and_documents_asynchronously(make):
+    fake = Fake(embeddings_cache=SimpleKVStore())
+    assert await fake.aget_text_embedding("x") == await fake.aget_query_embedding("x")
+
+    embedding = make(GEMINI, embeddings_cache=SimpleKVStore())
+    assert await embedding.aget_text_embedding("x") != await embedding.aget_query_embedding("x")
+    await embedding.aclose()
+
+
 def test_bug_cache_mixes_models_and_widths(make):
     store = SimpleKVStore()
     Fake(embeddings_cache=store).get_text_embedding("x")
@@ -287,6 +299,34 @@ def test_bug_returned_vector_is_the_caches_own(make):
 
 
 def test_bug_equal_texts_are_all_paid_for(make, emulator):
+    fake = Fake(embeddings_cache=SimpleKVStore())
+    fake.get_text_embedding_batch(["same"] * 5)
+    assert fake._bought == ["same"] * 5
+
     embedding = make(embeddings_cache=SimpleKVStore())
     embedding.get_text_embedding_batch(["same"] * 5)
     assert emulator.stats.inputs == 1
+
+
+async def test_bug_async_cache_is_read_one_by_one(make):
+    texts = [str(i) for i in range(40)]
+    slow = SlowStore()
+    await Fake(embeddings_cache=slow, embed_batch_size=40).aget_text_embedding_batch(texts)
+    assert slow.peak == 1
+
+    slow = SlowStore()
+    embedding = make(embeddings_cache=slow)
+    await embedding.aget_text_embedding_batch(texts)
+    assert slow.peak == 40
+    await embedding.aclose()
+
+
+def test_bug_images_are_not_cached(make, emulator):
+    store = SimpleKVStore()
+    FakeImages(embeddings_cache=store).get_image_embedding(BytesIO(PIXEL))
+    assert store.to_dict() == {}
+
+    embedding = make(GEMINI, embeddings_cache=store)
+    first = embedding.get_image_embedding(BytesIO(PIXEL))
+    assert embedding.get_image_embedding(BytesIO(PIXEL)) == first
+    assert emulator.stats.requests == 1

@@ -127,9 +127,6 @@ def test_images_are_announced_by_a_string_that_handlers_can_count(make, tmp_path
     embedding.callback_manager = CallbackManager([handler])
     embedding.get_image_embedding_batch([BytesIO(PIXEL), str(path)])
     assert [event.prompt for event in handler.embedding_token_counts] == ["<image>", str(path)]
-    plain = FakeImages(callback_manager=CallbackManager([TokenCountingHandler()]))
-    with pytest.raises(TypeError):
-        plain.get_image_embedding(BytesIO(PIXEL))
 
 
 # ---------------------------------------------------------------------- failures
@@ -218,3 +215,45 @@ def test_an_error_that_handlers_keep_has_no_frames_with_texts(make, special):
     with pytest.raises(EmbeddingError):
         embedding.get_text_embedding("secret text")
     assert kept == [None]
+
+
+# ---------------------------------------------------------------------- the base class's bugs
+
+
+async def test_bug_async_failure_leaves_events_open(make, special):
+    async def call(model):
+        with pytest.raises((RuntimeError, ServerError)):
+            await model.aget_text_embedding_batch(SEVEN)
+
+    theirs = await arecorded(Fake(embed_batch_size=2, fail_at=1), call)
+    assert len(theirs.of("cb start")) == 4
+    assert theirs.of("cb end") == theirs.of("EmbeddingEndEvent") == []
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    embedding = make(server=special(faults=lambda *_: DOWN), embed_batch_size=2)
+    ours = await arecorded(embedding, call)
+    assert ends_in_pairs(ours)
+    assert len(ours.of("cb end")) == 4
+    await embedding.aclose()
+
+
+def test_bug_images_are_unknown_to_instrumentation(make):
+    def call(model):
+        model.get_image_embedding_batch([BytesIO(PIXEL)])
+
+    assert recorded(FakeImages(), call).kinds() == ["cb start", "cb end"]
+    ours = recorded(make(GEMINI), call)
+    assert ends_in_pairs(ours)
+    assert ours.kinds()[0] == "span get_image_embedding_batch"
+
+
+def test_bug_an_image_in_memory_breaks_the_token_counter(make):
+    def count(model):
+        handler = TokenCountingHandler(tokenizer=str.split)
+        model.callback_manager = CallbackManager([handler])
+        model.get_image_embedding(BytesIO(PIXEL))
+        return handler.total_embedding_token_count
+
+    with pytest.raises(TypeError):
+        count(FakeImages())
+    assert count(make(GEMINI)) == 1

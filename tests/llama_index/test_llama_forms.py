@@ -15,6 +15,7 @@ from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS, load_embe
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
+from pydantic import PrivateAttr
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import AuthenticationError, ConfigurationError, EmbeddingError
@@ -324,6 +325,21 @@ def test_bug_to_json_fails_with_a_cache(make):
     with pytest.raises(TypeError):
         Fake(embeddings_cache=SimpleKVStore()).to_json()
     assert make(embeddings_cache=SimpleKVStore()).to_json()
+
+
+class Hidden(Fake):
+    """Keeps an option that changes vectors where no serialized form shows it."""
+
+    _width: int = PrivateAttr(default=4)
+
+    def __init__(self, width, **options):
+        super().__init__(**options)
+        self._width = width
+
+
+def test_bug_hash_misses_options_that_change_vectors(make):
+    assert hash_of(Hidden(4)) == hash_of(Hidden(8))
+    assert hash_of(make(dimensions=4)) != hash_of(make(dimensions=8))
 
 
 def test_bug_hash_depends_on_concurrency(make):

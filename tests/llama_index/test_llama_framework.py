@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import threading
+import time
 from io import BytesIO
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from llama_doubles import GEMINI, KEY, PIXEL, SMALL, Fake, every_text, words
 from llama_index.core import Document, PropertyGraphIndex, Settings, VectorStoreIndex
+from llama_index.core.async_utils import run_async_tasks
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.embeddings.utils import resolve_embed_model
 from llama_index.core.indices import MultiModalVectorStoreIndex
 from llama_index.core.indices.property_graph import ImplicitPathExtractor
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.llms import MockLLM
-from llama_index.core.node_parser import SemanticSplitterNodeParser
+from llama_index.core.node_parser import SemanticSplitterNodeParser, SentenceSplitter
 from llama_index.core.postprocessor import SentenceEmbeddingOptimizer
+from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.vector_stores import SimpleVectorStore
+from pydantic import PrivateAttr
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import InvalidResponseError, ServerError
@@ -79,6 +89,39 @@ def test_settings_may_put_their_callbacks_into_it(make, monkeypatch):
     assert embedding.callback_manager is manager
 
 
+def test_an_index_uses_the_model_of_the_settings(make, monkeypatch, emulator):
+    monkeypatch.setattr(Settings, "_embed_model", None)
+    Settings.embed_model = make()
+    index = VectorStoreIndex.from_documents(documents())
+    question, text = "what is bread baked from", "bread is baked from flour and water"
+    assert index.as_retriever(similarity_top_k=1).retrieve(question)[0].text == text
+    assert emulator.stats.inputs == len(FACTS) + 1
+
+
+@pytest.mark.parametrize("mode", ["reciprocal_rerank", "relative_score", "simple"])
+async def test_query_fusion_retrieves_with_the_llms_queries_too(make, emulator, mode):
+    """The model of the test repeats its prompt: the question, three times, another beside it."""
+    embedding = make()
+    index = await asyncio.to_thread(
+        VectorStoreIndex.from_documents, documents(), embed_model=embedding
+    )
+    retriever = QueryFusionRetriever(
+        [index.as_retriever(similarity_top_k=2)],
+        llm=MockLLM(),
+        mode=mode,
+        num_queries=3,
+        similarity_top_k=1,
+        query_gen_prompt="{query}, please\n{query}, number {num_queries}",
+    )
+    for text, question in FACTS.items():
+        assert (await asyncio.to_thread(retriever.retrieve, question))[0].text == text
+        assert (await retriever.aretrieve(question))[0].text == text
+    asked = every_text(emulator)[len(FACTS) :]
+    assert len(asked) == 2 * 3 * len(FACTS)
+    assert asked.count("what is bread baked from, please") == 2
+    await embedding.aclose()
+
+
 def test_bug_a_callback_manager_of_ones_own_is_replaced(make):
     """LlamaIndex's doing; usage does not depend on it."""
     own = CallbackManager([])
@@ -103,6 +146,8 @@ async def test_a_multi_modal_index_takes_images_in_memory(make, emulator):
     assert found[0].score == pytest.approx(1.0, abs=0.5)
     kinds = [r.body["input_type"] for r in emulator.requests if words(r.body) == ["<content>"]]
     assert kinds == ["search_document", "search_query"]
+    found = await retriever.aimage_to_image_retrieve(_data_url(PIXEL))
+    assert found[0].node.node_id == "picture"
     await embedding.aclose()
 
 
@@ -172,6 +217,38 @@ def test_a_pipelines_cache_outlives_key_and_concurrency_but_not_dimensions(make,
     assert emulator.stats.requests == 2
 
 
+def ingest(embedding, store, *, cache=None, **options):
+    """Run a pipeline that remembers documents in `store`; return the texts it embedded."""
+    docs = [Document(text=text, id_=str(at)) for at, text in enumerate(FACTS)]
+    pipe = IngestionPipeline(
+        transformations=[SentenceSplitter(), embedding],
+        docstore=store,
+        cache=cache or IngestionCache(),
+        vector_store=SimpleVectorStore(stores_text=False),
+    )
+    return [node.text for node in pipe.run(documents=docs, **options)]
+
+
+def test_a_rerun_with_a_docstore_buys_nothing(make, emulator):
+    store = SimpleDocumentStore()
+    assert ingest(make(), store) == list(FACTS)
+    bought = emulator.stats
+    assert ingest(make(api_key="rotated"), store) == []
+    assert emulator.stats == bought
+
+
+def test_a_rerun_with_a_cache_buys_nothing_saved_and_loaded_too(make, emulator, tmp_path):
+    path = str(tmp_path / "cache.json")
+    cache = IngestionCache()
+    assert ingest(make(), SimpleDocumentStore(), cache=cache) == list(FACTS)
+    bought = emulator.stats
+    cache.persist(path)
+    for again in (cache, IngestionCache.from_persist_path(path)):
+        embedding = make(api_key="rotated", num_workers=2, embed_batch_size=1)
+        assert ingest(embedding, SimpleDocumentStore(), cache=again) == list(FACTS)
+    assert emulator.stats == bought
+
+
 async def test_a_pipeline_runs_asynchronously(make):
     embedding = make()
     nodes = await pipeline(embedding, IngestionCache()).arun(documents=documents())
@@ -195,6 +272,18 @@ def test_a_pipeline_runs_in_other_processes(make, emulator, monkeypatch, awaited
         nodes = pipe.run(documents=documents(), num_workers=2)
     assert [node.embedding for node in nodes] == want
     assert emulator.stats.requests == 3
+
+
+@pytest.mark.slow
+def test_a_rerun_in_other_processes_buys_nothing(make, emulator, monkeypatch):
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("LlamaIndex wants as many processors as workers")
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    store = SimpleDocumentStore()
+    assert sorted(ingest(make(), store, num_workers=2)) == sorted(FACTS)
+    assert emulator.stats.requests == 2
+    assert ingest(make(), store, num_workers=2) == []
+    assert emulator.stats.requests == 2
 
 
 # ---------------------------------------------------------------------- the base class's bugs
@@ -301,7 +390,20 @@ async def test_bug_async_concurrency_has_no_limit(make, special):
     await embedding.aclose()
 
 
+class OnlySync(Fake):
+    """Leaves the asynchronous method to the base class, as it may."""
+
+    _aget_text_embedding = BaseEmbedding._aget_text_embedding
+
+    def _get_text_embedding(self, text):
+        counts["thread"] = threading.get_ident()
+        return [2.0]
+
+
 async def test_bug_default_async_text_embedding_blocks_the_loop(make, special):
+    await OnlySync().aget_text_embedding("x")
+    assert counts["thread"] == threading.get_ident()  # in the loop's own thread
+
     embedding = make(server=special(latency=0.2))
     ticks = 0
 
@@ -319,17 +421,100 @@ async def test_bug_default_async_text_embedding_blocks_the_loop(make, special):
 
 
 def test_bug_agg_embedding_sends_queries_one_by_one(make, emulator):
+    fake = Fake()
+    fake.get_agg_embedding_from_queries(["a", "b", "c"])
+    assert fake._calls == 3
+
     make().get_agg_embedding_from_queries(["a", "b", "c"])
     assert every_text(emulator) == ["a", "b", "c"]
     assert emulator.stats.requests == 1
 
 
+class Gated(Fake):
+    """Keeps something asynchronous, as a client or a limit of its own, which its first loop owns."""
+
+    _gate: asyncio.Semaphore = PrivateAttr(default_factory=lambda: asyncio.Semaphore(1))
+
+    async def _aget_text_embeddings(self, texts):
+        async with self._gate:
+            await asyncio.sleep(0)
+            return self._many(texts)
+
+
 def test_bug_a_client_of_one_loop_is_dead_in_the_next(make, special):
     """Contended, so that waiting objects of the first loop would be met again."""
+    fake = Gated(embed_batch_size=1)
+    asyncio.run(fake.aget_text_embedding_batch(["a", "b"]))
+    with pytest.raises(RuntimeError, match="different event loop"):
+        asyncio.run(fake.aget_text_embedding_batch(["a", "b"]))
+
     embedding = make(server=special(latency=0.02), num_workers=2, embed_batch_size=1)
     for start in range(3):
         texts = [f"{start} {i}" for i in range(8)]
         assert len(asyncio.run(embedding.aget_text_embedding_batch(texts))) == 8
+
+
+class RunsALoop(Fake):
+    """Makes its synchronous side of its asynchronous one, as integrations do."""
+
+    def _get_text_embedding(self, text):
+        coroutine = self._aget_text_embedding(text)
+        try:
+            return asyncio.run(coroutine)
+        finally:
+            coroutine.close()
+
+
+async def test_bug_sync_call_fails_inside_a_running_loop(make):
+    with pytest.raises(RuntimeError, match="running event loop"):
+        RunsALoop().get_text_embedding("x")
+
+    embedding = make()
+    assert len(embedding.get_text_embedding("x")) == 64
+    index = VectorStoreIndex.from_documents(documents(), embed_model=embedding, use_async=True)
+    assert index.as_retriever(similarity_top_k=1).retrieve("baked from flour")
+    await embedding.aclose()
+
+
+async def test_bug_a_progress_bar_patches_the_event_loop(make, monkeypatch):
+    """LlamaIndex's helper for concurrent tasks does; nothing of ours comes by it."""
+    nest_asyncio = pytest.importorskip("nest_asyncio", reason="this core does without")
+    patched = []
+    monkeypatch.setattr(nest_asyncio, "apply", lambda *_: patched.append(1))
+    with contextlib.suppress(RuntimeError):  # it then enters a loop that is not really patched
+        run_async_tasks([asyncio.sleep(0)], show_progress=True)
+    assert patched == [1]
+
+    embedding = make()
+    options = {"embed_model": embedding, "use_async": True, "show_progress": True}
+    VectorStoreIndex.from_documents(documents(), **options)
+    await embedding.aget_text_embedding_batch(["x"], show_progress=True)
+    assert patched == [1]
+    await embedding.aclose()
+
+
+def test_bug_sync_batch_sends_requests_one_by_one(make, special):
+    """`num_workers` is not looked at there."""
+    texts = [str(i) for i in range(12)]
+    Overlapping.now = Overlapping.peak = 0
+    Overlapping(embed_batch_size=2, num_workers=3).get_text_embedding_batch(texts)
+    assert Overlapping.peak == 1
+
+    server = special(latency=0.1)
+    make(server=server, embed_batch_size=2, num_workers=3).get_text_embedding_batch(texts)
+    assert server.stats.peak_in_flight == 3
+
+
+class Overlapping(Fake):
+    now: ClassVar[int] = 0
+    peak: ClassVar[int] = 0
+
+    def _get_text_embeddings(self, texts):
+        Overlapping.now += 1
+        Overlapping.peak = max(Overlapping.peak, Overlapping.now)
+        time.sleep(0.001)
+        Overlapping.now -= 1
+        return self._many(texts)
 
 
 def test_images_in_a_loop_come_back_in_order(make):
