@@ -190,7 +190,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     """Seconds for one attempt."""
     deadline: float | None = None
     """Seconds for a whole call, waits included."""
-    max_retries: int = 5
+    max_retries: int = 8
     """Attempts beyond the first."""
     max_concurrency: int = 64
     """Requests in flight at once."""

@@ -129,4 +129,5 @@ def _number(value: object) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    # OpenRouter lists -1 for prices that vary.
+    return number if math.isfinite(number) and number >= 0 else None

@@ -11,20 +11,24 @@ import dataclasses
 import itertools
 import queue
 import sys
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from openrouter_embed.bars import listening
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
-from openrouter_embed.errors import EmbeddingError, aguarded, guarded
+from openrouter_embed.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    aguarded,
+    guarded,
+)
 from openrouter_embed.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
-        Iterable,
         Iterator,
         Sequence,
     )
@@ -98,6 +102,20 @@ def at_start(error: EmbeddingError, start: int) -> None:
     """Tell an error's result at which position of the stream it begins."""
     if error.result is not None:
         error.result = dataclasses.replace(error.result, start=start)
+
+
+def check_stream(iterable: object) -> None:
+    """Refuse what would be taken apart into letters or keys.
+
+    Raises:
+        ConfigurationError: This is one input, not an iterable of inputs.
+    """
+    single = isinstance(iterable, (str, bytes, bytearray, Mapping))
+    if single or not isinstance(iterable, (Iterable, AsyncIterable)):
+        raise ConfigurationError(
+            f"`stream` takes an iterable of inputs, not a {type(iterable).__name__}: for one input "
+            "use `embed`."
+        )
 
 
 async def parts_of(
@@ -247,6 +265,7 @@ class EmbeddingClient(_Client):
             EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
         """
         check_call(role, input_type, on_error)
+        check_stream(iterable)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
         return self._stream(iter(iterable), options)
@@ -428,6 +447,7 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
         """
         check_call(role, input_type, on_error)
+        check_stream(iterable)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
         return self._stream(parts_of(iterable, STREAM_INPUTS), options)

@@ -69,6 +69,8 @@ class Engine:
         """Leave the parent's connections to the parent, neither used nor closed here."""
         _INHERITED.append((self._requests, self._aiohttp))
         self._reset()
+        if self._ledger is not None:
+            self._ledger = self._ledger.twin(threading.Lock())
 
     @property
     def pacer(self) -> Pacer:

@@ -85,6 +85,8 @@ class ImageInput:
             data = file.read_bytes()
         except OSError as error:
             reason = error.strerror or "unreadable"
+        except ConfigurationError:
+            raise
         except ValueError:
             reason = "no valid path"
         else:

@@ -70,6 +70,9 @@ class Secret:
     def __reduce__(self) -> str:
         raise TypeError("A Secret is not pickled.")
 
+    def __copy__(self) -> Settings:
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
         return self
 

@@ -60,6 +60,8 @@ MAX_REPLY: Final = 64 * 1024 * 1024
 """Bytes a reply may have while the width of its vectors is not known."""
 BYTES_PER_COMPONENT: Final = 32
 """No way to write a float in JSON is longer, its comma included."""
+POLL: Final = 0.05
+"""Seconds between looks at a budget that other calls of the client have reserved."""
 JITTER: Final = 0.1
 """Share by which a wait the server asked for may be lengthened, so that clients spread out."""
 
@@ -225,6 +227,7 @@ class Job:
         self._aborts: deque[int] = deque()
         self._error: EmbeddingError | None = None
         self._broke = False
+        self._poor_until = -math.inf
         self._extra = 0
         self._largest = 1
 
@@ -249,7 +252,7 @@ class Job:
         if not self._flights and (self._error is not None or not self._again):
             return Done()
         waiting = self._error is None and bool(self._again) and not self._blocked()
-        return self._wait(self._again[0][0] if waiting else None)
+        return self._wait(max(self._again[0][0], self._poor_until) if waiting else None)
 
     def _wait(self, ready: float | None) -> Wait:
         moments = [self._terms.deadline, *(flight.expires for flight in self._flights.values())]
@@ -258,7 +261,7 @@ class Job:
     def _sendable(self, now: float) -> bool:
         ready = bool(self._again) and self._again[0][0] <= now
         fresh = self._packer.remaining > 0 and not self._doubtful()
-        return not self._blocked() and (ready or fresh)
+        return not self._blocked() and now >= self._poor_until and (ready or fresh)
 
     def _doubtful(self) -> bool:
         """Whether requests were refused and none has succeeded: more of them would be as well."""
@@ -280,7 +283,7 @@ class Job:
         tokens = sum(self._plan.tokens[unit] for unit in batch.units)
         held = tokens * (self._terms.price or 0.0)
         if not self._ledger.reserve(held):
-            self._stop_spending(batch, ticket)
+            self._stop_spending(batch, ticket, now)
             return None
         batch = replace(batch, attempts=batch.attempts + 1)
         units = [self._plan.units[unit] for unit in batch.units]
@@ -299,12 +302,14 @@ class Job:
         self._flights[request.id] = _Flight(batch, ticket, encoding, expires, held)
         return request
 
-    def _stop_spending(self, batch: _Batch, ticket: Ticket) -> None:
+    def _stop_spending(self, batch: _Batch, ticket: Ticket, now: float) -> None:
         """Wait for what is in flight, which may cost less than it reserved; else end the call."""
         self._pacer.release(ticket, Signal.NEUTRAL)
         self._requeue(batch, -math.inf)
         self._broke = True
-        if not self._flights:
+        if not self._flights and self._ledger.busy:
+            self._poor_until = now + POLL
+        elif not self._flights:
             self._error = BudgetExceededError(
                 f"The next request could pass `max_cost` of ${self._ledger.limit:g}: "
                 f"${self._ledger.spent:g} are spent."

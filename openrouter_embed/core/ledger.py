@@ -30,6 +30,17 @@ class Ledger:
         self._worst = 1.0
         self._lock = nullcontext() if lock is None else lock
 
+    def twin(self, lock: AbstractContextManager[object]) -> Ledger:
+        """Return a ledger that has spent as much, with nothing set aside; for a forked child."""
+        other = Ledger(self.limit, lock=lock)
+        other.spent = self.spent
+        return other
+
+    @property
+    def busy(self) -> bool:
+        """Whether some request's true cost is still to come."""
+        return self._open > 0
+
     def reserve(self, amount: float) -> bool:
         """Set an amount aside; `False` if the limit could be passed."""
         with self._lock:

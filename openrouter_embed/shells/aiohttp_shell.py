@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 import ssl
 import threading
@@ -82,6 +83,10 @@ def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
         for link in inner:
             if isinstance(link, BaseException):
                 yield from _linked(link, depth + 1)
+
+
+LARGE_BODY: Final = 512 * 1024
+"""Bytes above which one write would keep the event loop busy; aiohttp warns from 1 MiB."""
 
 
 class _Trace:
@@ -158,7 +163,7 @@ class AiohttpTransport:
         async with session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
-            data=request.body or None,
+            data=_payload(request.body),
             headers=self._request_headers(request),
             allow_redirects=False,
             proxy=self._route.proxy,
@@ -239,6 +244,11 @@ def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
     # There is no other way to keep aiohttp from retrying a GET by itself.
     session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return session
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Return what to send; large bodies as a stream, which aiohttp writes piece by piece."""
+    return io.BytesIO(body) if len(body) > LARGE_BODY else body or None
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

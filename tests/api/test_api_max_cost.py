@@ -7,6 +7,7 @@ import hashlib
 import json
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from api_faces import SMALL
 
 from openrouter_embed import BudgetExceededError, ConfigurationError, EmbeddingClient
+from openrouter_embed.core.job import Job
 
 PRICE = 0.02e-6  # USD per token of SMALL at the emulator
 
@@ -141,3 +143,29 @@ async def test_the_asynchronous_face_shares_the_limit(em):
         async with client.as_async() as awaited:
             with pytest.raises(BudgetExceededError):
                 await awaited.embed(["three four"])
+
+
+def test_a_call_waits_for_what_other_calls_have_reserved(emulate):
+    """What they reserved is more than they will cost; a limit above the cost refuses nobody."""
+    em = emulate(latency=0.3)
+    limit = 8 * 16 * 1.2 * PRICE
+    with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=limit) as client:
+        client.models()
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(client.embed, [f"word {at} " * 5]) for at in range(8)]
+            assert all(len(call.result()) == 1 for call in calls)
+    assert em.stats.cost <= limit
+
+
+def test_waiting_for_the_budget_takes_no_processor_time(emulate, monkeypatch):
+    steps = []
+    step = Job.next
+    monkeypatch.setattr(Job, "next", lambda job, now: steps.append(now) or step(job, now))
+    em = emulate(latency=0.3)
+    limit = 100 * PRICE
+    with (
+        EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=limit) as client,
+        pytest.raises(BudgetExceededError),
+    ):
+        client.embed([f"word {at} " * 5 for at in range(20)], max_batch_inputs=1)
+    assert len(steps) < 200

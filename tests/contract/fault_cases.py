@@ -570,7 +570,7 @@ D = [
             1,
             headers=[f"Retry-After: {value}"],
             options={"deadline": deadline},
-            seconds=0.5,
+            seconds=1.0,
             check=lambda e, value=value: e.retry_after == value,
         )
         for name, value, deadline in (
@@ -586,7 +586,7 @@ D = [
             errors.RateLimitError,
             THREE,
             headers=[f"Retry-After: {value}"],
-            seconds=0.5,
+            seconds=1.0,
             check=lambda e: e.retry_after is None,
         )
         for name, value in {
@@ -607,7 +607,7 @@ D = [
         429,
         errors.RateLimitError,
         1,
-        seconds=0.5,
+        seconds=1.0,
         headers=[
             "Date: Sun, 06 Nov 1994 08:49:37 GMT",
             "Retry-After: Sun, 06 Nov 1994 09:49:37 GMT",

@@ -97,6 +97,7 @@ class World:
         settings=SETTINGS,
         ledger=None,
         role=None,
+        urgent=False,
         **terms,
     ):
         bodies = BodyMaker(settings, role, None)
@@ -107,6 +108,7 @@ class World:
             chance=self.random.random,
             wake=lambda: self.wake(number),
             closed=lambda: self.closed,
+            urgent=urgent,
             on_usage=self.usage.append,
             on_progress=self.progress.append,
         )

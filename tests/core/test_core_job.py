@@ -672,13 +672,43 @@ def test_while_the_host_is_being_found_a_back_off_is_waited_out():
     assert hosts(world)[0] is None
 
 
+def test_a_server_that_names_no_host_is_not_asked_for_one():
+    world, job = run(steady(), 4, pin=True)
+    assert hosts(world) == [None] * 4
+    assert {one.at for one in world.sent[1:]} == {1000.15}
+    assert len(job.result()) == 4
+
+
+def test_calls_that_look_for_a_host_at_the_same_time_end_with_one():
+    def serve(sent, world):
+        wanted = json.loads(sent.request.body).get("provider", {}).get("only")
+        name = wanted[0] if wanted else f"Host {sent.job}"
+        return 0.1 + 0.1 * sent.job, answer(sent.request, provider=name)
+
+    world = World(serve)
+    jobs = [world.job(3, pin=True) for _ in range(2)]
+    world.run()
+    assert {job.result().providers for job in jobs} == {("Host 0",)}
+    assert {type(host) for host in hosts(world)} == {type(None), list}
+
+
+def test_a_host_that_serves_in_spite_of_the_pin_is_not_believed():
+    def serve(sent, world):
+        return 0.1, answer(sent.request, provider=f"Host {len(world.sent)}")
+
+    world, error = fails(InvalidResponseError, serve, 2, pin=True)
+    assert error.reason == "provider"
+    assert numbers(error.result)[0] == 0.0
+    assert len(world.sent) == 1 + 4
+
+
 def test_only_the_first_host_is_remembered():
     memory = FormatMemory()
-    memory.served("m", "")
-    assert memory.host("m") is None
     memory.served("m", "One")
     memory.served("m", "Two")
-    assert (memory.host("m"), memory.host("n")) == ("One", None)
+    memory.served("o", "")
+    memory.served("o", "One")
+    assert (memory.host("m"), memory.host("n"), memory.host("o")) == ("One", None, "")
 
 
 # ---------------------------------------------------------------- a spending limit
@@ -762,6 +792,16 @@ def test_giving_up_after_the_deadline_names_what_was_not_dropped_yet():
     first, second = job.next(1000.0), job.next(1000.0)
     assert job.next(1001.0) == Abort(first.request.id)
     assert list(job.close()) == [second.request.id]
+
+
+def test_a_call_that_blocks_the_thread_others_need_is_let_in_at_once():
+    world = World(scripted((NEVER, "ok"), then="ok"), max_concurrency=1)
+    world.job(1)
+    world.run(until=1000.5)
+    world.job(2, urgent=True)
+    world.run(until=1010.0)
+    assert [one.job for one in world.sent] == [0, 1, 1]
+    assert len(world.jobs[1].result()) == 2
 
 
 def test_an_outcome_nobody_waits_for_is_ignored():

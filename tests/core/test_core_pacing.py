@@ -349,6 +349,17 @@ def test_who_has_requests_in_flight_lets_those_who_wait_go_first():
     assert isinstance(bulk.ask(), Ticket)
 
 
+def test_an_urgent_call_gets_one_place_whatever_is_in_flight():
+    pacer, (one,) = callers(1)
+    one.ask()
+    other = Caller(pacer)
+    first = pacer.enter(0.0, other.wake, urgent=True)
+    assert isinstance(first, Ticket)
+    assert pacer.enter(0.0, other.wake, urgent=True) == Hold(None)
+    pacer.cool_down(9.0)
+    assert pacer.enter(0.0, silent, urgent=True) == Hold(9.0)
+
+
 def test_who_has_nothing_in_flight_may_pass_a_line_that_does_not_move():
     _, (bulk, stuck, query) = callers(3, 2)
     bulk.ask()

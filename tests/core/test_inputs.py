@@ -167,6 +167,9 @@ REFUSED = {
     "Data in a text": ("DATA:text/plain,x", "Input 0 begins with `data:`"),
     "data in a part": ([["data:,x", IMAGE]], "Input 0 begins with `data:`"),
     "half a surrogate pair": (["a", CANARY + "\ud83d"], "Input 1 holds half of a surrogate"),
+    "data in a mapping": ([content(text("data:,x"))], "Input 0 begins with `data:`"),
+    "an object in a mapping": (["a", content({"type": "x", "v": object()})], "Input 1 holds"),
+    "half a pair in a mapping": ([content({"type": "x", "v": "\ud800"})], "JSON cannot carry"),
     "tokens three deep": (np.array([[[1]]]), "Input 0 holds a list"),
 }  # fmt: skip
 
@@ -220,7 +223,7 @@ def test_an_image_may_be_carried_in_a_url():
     "url",
     ["http://x.example/y.png", "file:///etc/passwd", "ftp://x", "/etc/passwd", "", "x.png",
      "http://169.254.169.254/latest", "data:text/plain;base64,AAAA", "data:image/png,AAAA",
-     "javascript:x"],
+     "javascript:x", "https://x.example/\ud800", None, 3, b"https://x.example"],
 )  # fmt: skip
 def test_an_image_url_that_could_reach_elsewhere_is_refused(url):
     with pytest.raises(ConfigurationError) as caught:
@@ -247,6 +250,8 @@ def test_another_format_may_be_named():
 def test_bytes_of_no_known_format_are_refused():
     with pytest.raises(ConfigurationError, match="media_type"):
         ImageInput.from_bytes(b"abc")
+    with pytest.raises(ConfigurationError, match="cannot be a str"):
+        ImageInput.from_bytes("abc")
 
 
 def test_an_image_may_be_read_from_a_file(tmp_path):
@@ -263,6 +268,8 @@ def test_a_file_that_cannot_be_read_is_refused_without_its_name(tmp_path):
     assert "CANARY" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         ImageInput.from_path(tmp_path)
+    with pytest.raises(ConfigurationError, match="no valid path"):
+        ImageInput.from_path("a\0b")
 
 
 def test_an_image_may_come_from_pillow():

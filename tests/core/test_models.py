@@ -36,10 +36,6 @@ def test_a_model_finds_its_row_whatever_case_or_variant(model, pattern):
     assert find_profile(model).pattern == pattern
 
 
-def test_a_table_without_a_last_row_falls_back_to_ours():
-    assert find_profile("x", PROFILES[:1]) is PROFILES[-1]
-
-
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.pattern)
 def test_a_row_is_sound_and_says_where_it_comes_from(profile):
     assert profile.source

@@ -73,6 +73,15 @@ def test_a_result_survives_pickling():
     assert (twin.flags, twin.start, str(twin.failures[1])) == ({"zero": (0,)}, 7, "down")
 
 
+def test_lists_made_on_the_way_are_handed_out_once_and_then_made_anew():
+    ready = [[1.0, 2.0], [3.0, 4.0]]
+    own = EmbeddingResult(vectors=whole().vectors, prepared=ready)
+    assert own.tolist() is ready
+    again = own.tolist()
+    assert again == ready
+    assert again is not ready
+
+
 def test_usages_add_up():
     one = Usage(prompt_tokens=1, total_tokens=2, cost=0.5, requests=3, inputs=4, cache_hits=5)
     assert one + one == Usage(

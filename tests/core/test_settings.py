@@ -81,7 +81,7 @@ GOOD = {
 
 NO_HEADER = ["a\r\nb", "a\nX-Evil: 1", "a\x00b", "\u2019", "\x1b[31m", "a\x7f"]
 BAD = {
-    "model": ["", "  ", 3, b"m"],
+    "model": ["", "  ", 3, b"m", "\ud800"],
     "api_key": ["", "  ", 3, b"x", "a b", "a\nb", "a\r\nX: y", "a\x00", "sk-\u2019"],
     "base_url": ["", 3, "ftp://x", "file:///etc/passwd", "x.example/v1", "https://", "https://a b/",
                  "https://u:p@x.example/v1", "https://u@x.example", "https://x.example/v1?k=v",
@@ -92,11 +92,11 @@ BAD = {
     "encoding_format": ["base32", None, 3, ["float"]],
     "query_input_type": ["", 3],
     "document_input_type": [" ", []],
-    "query_prefix": [3, b"q"],
+    "query_prefix": [3, b"q", "\ud800"],
     "document_prefix": [["p"]],
     "query_instruction": ["", 3],
     "provider": [3, "DeepInfra", {"onyl": ["x"]}, {"only": []}],
-    "user": ["", 3],
+    "user": ["", 3, "\ud800"],
     "app_url": NO_HEADER + [3],
     "app_title": NO_HEADER + [3],
     "app_categories": ["rag", 3, ["a\nb"], [3], [""]],
@@ -104,7 +104,8 @@ BAD = {
                         {"a:": "c"}, {"\xe9": "c"}, {"Authorization": "Bearer x"}, {"HOST": "x"},
                         {"Cookie": "x"}, {"content-length": "3"}, {"Transfer-Encoding": "chunked"},
                         *({"X-A": value} for value in NO_HEADER)],
-    "extra_body": [3, ["a"], {"input": "x"}, {"model": "m"}, {"dimensions": 3}, {"a": None}],
+    "extra_body": [3, ["a"], {"input": "x"}, {"model": "m"}, {"dimensions": 3}, {"a": None},
+                   {"a": object()}, {"a": [float("nan")]}, {"a": "\ud800"}, {"a": {1, 2}}],
     "timeout": [0, -1, "60", None, True, float("nan"), float("inf")],
     "deadline": [0, -1, "60", True],
     "max_retries": [-1, 1.5, "5", True, None],
@@ -117,8 +118,8 @@ BAD = {
     "normalize": [None, 1, "yes"],
     "pin_provider": [None, 0],
     "max_cost": [-1, "1", True, float("nan")],
-    "proxy": ["socks5://x", "x:3128", "http://a b", 3, ""],
-    "ca_bundle": ["/no/such/file.pem"],
+    "proxy": ["socks5://x", "x:3128", "http://a b", 3, "", "http://", "http://[::1"],
+    "ca_bundle": ["/no/such/file.pem", 3, "", "a\0b"],
     "on_progress": [3, "print"],
 }  # fmt: skip
 
