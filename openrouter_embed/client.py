@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import queue
 import sys
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Iterator,
         Sequence,
     )
+    from types import ModuleType
 
     from typing_extensions import Self, Unpack
 
@@ -343,6 +345,17 @@ class EmbeddingClient(_Client):
         self.close()
 
 
+async def _aiohttp_shell() -> ModuleType:
+    """Import the shell; the first time in a thread, because it takes a good part of a second."""
+    name = "openrouter_embed.shells.aiohttp_shell"
+    module = sys.modules.get(name)
+    if module is None or not hasattr(module, "drive"):
+        import asyncio  # noqa: PLC0415 - lazy by design
+
+        module = await asyncio.to_thread(importlib.import_module, name)
+    return module
+
+
 class AsyncEmbeddingClient(_Client):
     """Embeddings from OpenRouter, asynchronously; the same names as `EmbeddingClient`, awaited.
 
@@ -399,15 +412,14 @@ class AsyncEmbeddingClient(_Client):
         return engine.finish(job)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
-        from openrouter_embed.shells.aiohttp_shell import Bell, drive  # noqa: PLC0415 - lazy
-
+        shell = await _aiohttp_shell()
         engine = self._engine
-        bell = Bell()
+        bell = shell.Bell()
         wake = bell.ring_threadsafe
         work = make(wake)
         engine.enter(wake)
         try:
-            await drive(work, bell, engine.aiohttp, engine.settings)
+            await shell.drive(work, bell, engine.aiohttp, engine.settings)
         finally:
             engine.leave(wake)
         return work

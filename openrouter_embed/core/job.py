@@ -31,6 +31,7 @@ from openrouter_embed.core.plan import BodyMaker, Limits, Packer, Plan
 from openrouter_embed.core.redact import redact
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
 from openrouter_embed.core.verdict import (
+    MAX_ERROR_BYTES,
     MAX_WAIT,
     Scope,
     Verdict,
@@ -329,7 +330,9 @@ class Job:
 
     def _max_reply(self, count: int) -> int:
         width = self._rows.width or self._terms.expected_width
-        return MAX_REPLY if width is None else 65_536 + count * (1024 + BYTES_PER_COMPONENT * width)
+        if width is None:
+            return MAX_REPLY
+        return MAX_ERROR_BYTES + count * (1024 + BYTES_PER_COMPONENT * width)
 
     def started(self, request_id: int, now: float) -> None:
         """Let an attempt's time begin: a rate limiter has just let it through."""

@@ -239,10 +239,12 @@ def test_f11_the_key_goes_out_in_one_scheme_only(shell):
 
 
 @both
-def test_f12_requests_are_not_compressed_and_say_what_they_accept(shell):
+@pytest.mark.parametrize("times", [1, 40_000], ids=["small", "two megabytes"])
+def test_f12_requests_are_not_compressed_and_say_what_they_accept(shell, times):
     with FaultServer() as server:
-        run(shell, [TEXT * 1000], {"base_url": server.url})
+        run(shell, [TEXT * times], {"base_url": server.url})
         headers = server.hits[0].headers
+        assert "transfer-encoding" not in headers
         assert "content-encoding" not in headers
         assert headers["accept-encoding"] == "gzip, deflate"
         assert headers["content-length"] == str(len(server.hits[0].body))

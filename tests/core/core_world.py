@@ -147,9 +147,10 @@ class World:
             if not moments:
                 assert not self.sleeping, f"nobody will ever wake jobs {list(self.sleeping)}"
                 return self
-            self.now = max(self.now, min(moments))
-            if self.now > until:
+            if min(moments) > until:
+                self.now = until
                 return self
+            self.now = max(self.now, min(moments))
             self._pass_events()
 
     def _check_line(self):
