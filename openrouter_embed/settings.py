@@ -70,7 +70,7 @@ class Secret:
     def __reduce__(self) -> str:
         raise TypeError("A Secret is not pickled.")
 
-    def __copy__(self) -> Settings:
+    def __copy__(self) -> Secret:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
@@ -237,6 +237,9 @@ class Settings:
             values[name] = None
         del values["key_origin"]
         return _restore, (values,)
+
+    def __copy__(self) -> Settings:
+        return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
         """Share: nothing here can change, and a copy within this process keeps its key."""
@@ -517,7 +520,7 @@ def _proxy(name: str, value: object) -> str | None:
 def _ca_bundle(name: str, value: object) -> str | None:
     if value is None:
         return None
-    path = str(value) if isinstance(value, (str, os.PathLike)) else ""
+    path = str(cast(object, value)) if isinstance(value, (str, os.PathLike)) else ""
     if not path or "\0" in path or not os.path.exists(path):  # noqa: PTH110 - both want a string
         raise ConfigurationError(f"`{name}` names no file or folder.")
     return path

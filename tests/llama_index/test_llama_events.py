@@ -241,8 +241,8 @@ def test_bug_images_are_unknown_to_instrumentation(make):
     def call(model):
         model.get_image_embedding_batch([BytesIO(PIXEL)])
 
-    assert recorded(FakeImages(), call).kinds() == ["cb start", "cb end"]
-    ours = recorded(make(GEMINI), call)
+    theirs, ours = recorded(FakeImages(), call), recorded(make(GEMINI), call)
+    assert theirs.kinds(spans=False) == ["cb start", "cb end"]
     assert ends_in_pairs(ours)
     assert ours.kinds()[0] == "span get_image_embedding_batch"
 
