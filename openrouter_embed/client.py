@@ -112,10 +112,11 @@ def check_stream(iterable: object) -> None:
     Raises:
         ConfigurationError: This is one input, not an iterable of inputs.
     """
+    whole: object = iterable
     single = isinstance(iterable, (str, bytes, bytearray, Mapping))
     if single or not isinstance(iterable, (Iterable, AsyncIterable)):
         raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not a {type(iterable).__name__}: for one input "
+            f"`stream` takes an iterable of inputs, not a {type(whole).__name__}: for one input "
             "use `embed`."
         )
 

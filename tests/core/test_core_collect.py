@@ -91,7 +91,9 @@ def test_what_is_missing_at_the_end_is_listed_with_a_copy_that_holds_no_result()
     assert (result.failures[1].message, result.failures[1].result) == ("late", None)
 
 
-@pytest.mark.parametrize(("width", "fallback", "columns"), [(None, None, 0), (None, 3, 3), (2, 3, 2)])
+@pytest.mark.parametrize(
+    ("width", "fallback", "columns"), [(None, None, 0), (None, 3, 3), (2, 3, 2)]
+)
 def test_without_any_answer_the_width_is_the_one_expected(width, fallback, columns):
     rows = collector(["a", ""], width, fallback)
     result = rows.result(ERROR, normalize=False)

@@ -21,7 +21,7 @@ from core_world import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openrouter_embed.core.job import ATTEMPT_HEADER, FormatMemory, make_terms
+from openrouter_embed.core.job import ATTEMPT_HEADER, FormatMemory, Ports, make_terms
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.pacing import Pacer
 from openrouter_embed.core.steps import Abort, Done, Send, Wait
@@ -117,12 +117,12 @@ def test_a_request_says_what_a_shell_must_know():
     assert (request.method, request.path, request.timeout) == ("POST", "/embeddings", 7.0)
     assert request.headers == ((ATTEMPT_HEADER, "1"),)
     assert request.tokens == 2 * 1
-    assert request.max_reply == 65_536 + 2 * (1024 + 32 * 100)
+    assert request.max_reply == 2 * 2**20 + 2 * (1024 + 32 * 100)
 
 
 def test_until_the_width_is_known_a_reply_may_have_64_mib():
     world, _ = run(steady(), 2, max_concurrency=1)
-    assert [one.request.max_reply for one in world.sent] == [64 * 2**20, 65_536 + 1024 + 64]
+    assert [one.request.max_reply for one in world.sent] == [64 * 2**20, 2 * 2**20 + 1024 + 64]
 
 
 def test_usage_and_progress_are_told_as_answers_arrive():
@@ -147,11 +147,33 @@ def test_vectors_are_scaled_to_one_on_demand():
 
 
 def test_a_job_without_listeners_is_content():
-    from openrouter_embed.core.job import Ports
+    world = World(steady())
+    job = world.job(2)
+    job._ports = Ports(chance=lambda: 0.5, wake=lambda: world.wake(0))
+    world.run()
+    assert len(job.result()) == 2
 
-    ports = Ports(chance=lambda: 0.5, wake=lambda: None)
-    assert not ports.closed()
-    assert ports.on_usage(None) is None
+
+@pytest.mark.parametrize("texts", [["t1", "t2", "t1"], ["t1", "t2"]])
+def test_lists_may_be_made_on_the_way(texts):
+    _, job = run(steady(), texts, lists=True, per_request=1)
+    result = job.result()
+    assert result.prepared == result.vectors.tolist()
+    assert result.tolist()[0] is not result.tolist()[0]
+
+
+def test_lists_are_made_of_the_vector_that_its_parts_gave():
+    _, job = run(too_long(350), ["t0", LONG], lists=True, long_input="split", input_tokens=100)
+    result = job.result()
+    assert result.prepared == result.vectors.tolist()
+
+
+@pytest.mark.parametrize(("texts", "terms"), [(["t1", ""], {}), (["t1"], {"normalize": True})])
+def test_lists_that_would_not_be_the_result_are_not_kept(texts, terms):
+    _, job = run(steady(), texts, lists=True, **terms)
+    result = job.result()
+    assert result.prepared is None
+    assert result.tolist() == result.vectors.tolist()
 
 
 # ---------------------------------------------------------------- retries
@@ -470,6 +492,17 @@ def test_a_refusal_of_the_request_itself_is_not_split(message):
     )
     assert len(world.sent) == 1
     assert message in str(error)
+
+
+def test_a_hunt_that_is_spent_waits_for_what_may_still_succeed():
+    def serve(sent, world):
+        good = inputs_of(sent.request)[0] == "t4"
+        return (5.0, answer(sent.request)) if good else (0.1, refusal(400, "unreadable"))
+
+    world, error = fails(BadRequestError, serve, 8, per_request=4)
+    assert list(error.result.failures) == [0, 1, 2, 3]
+    assert numbers(error.result)[4:] == [4.0, 5.0, 6.0, 7.0]
+    assert max(one.at for one in world.sent) >= 1005.0
 
 
 def test_one_input_that_is_refused_is_final():
@@ -880,7 +913,7 @@ def check_call(world, job, call):
 
 
 def bound(call):
-    """First attempts, retries, one free retry and one other format, for every halving of a batch."""
+    """Attempts, one free retry and one for another format, for every halving of a batch."""
     halvings = math.ceil(math.log2(call["per_request"])) + 8 * (call["long_input"] == "split")
     return (call["max_retries"] + 3) * (1 + halvings)
 

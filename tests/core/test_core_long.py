@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,6 +72,35 @@ def test_estimates_never_pass_the_limit_and_nothing_stays_held(requests):
         ledger.settle(amount, spent)
     assert ledger.held == pytest.approx(0.0, abs=1e-9)
     assert ledger.spent <= 5.0 + 1e-9
+
+
+def test_until_a_cost_is_known_estimates_are_not_trusted():
+    ledger = Ledger(1.0)
+    assert ledger.reserve(0.3)
+    assert ledger.busy
+    assert not ledger.reserve(0.3)
+    ledger.settle(0.3, 0.3)
+    assert not ledger.busy
+    assert ledger.reserve(0.3)
+    assert ledger.reserve(0.3)
+
+
+def test_what_requests_cost_beyond_their_estimate_later_ones_reserve_as_well():
+    ledger = Ledger(1.0)
+    ledger.reserve(0.2)
+    ledger.settle(0.2, 0.4)
+    assert not ledger.reserve(0.31)
+    assert ledger.reserve(0.3)
+
+
+def test_a_forked_child_has_spent_as_much_and_holds_nothing():
+    ledger = Ledger(1.0)
+    ledger.reserve(0.5)
+    ledger.settle(0.5, 0.5)
+    ledger.reserve(0.1)
+    child = ledger.twin(threading.Lock())
+    assert (child.spent, child.held, child.limit, child.busy) == (0.5, 0.0, 1.0, False)
+    assert child.reserve(0.5)
 
 
 def test_parts_are_averaged_by_their_length_and_scaled_to_one():

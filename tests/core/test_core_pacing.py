@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from openrouter_embed.core import pacing
-from openrouter_embed.core.pacing import AdaptiveLimit, Hold, Luck, Pacer, RetryBudget, Signal, Ticket
+from openrouter_embed.core.pacing import (
+    AdaptiveLimit,
+    Hold,
+    Luck,
+    Pacer,
+    RetryBudget,
+    Signal,
+    Ticket,
+)
 
 FINE, THROTTLED, TROUBLED, NEUTRAL = Signal
 
@@ -55,7 +63,7 @@ def test_the_budget_stays_between_nothing_and_its_capacity(steps):
 
 
 def test_30_percent_random_failures_leave_the_budget_in_balance():
-    """What a request takes on average comes back: retries until it succeeds, one of them returned."""
+    """What a request takes on average comes back: retries until success, one of them returned."""
     share = 0.3
     taken = share / (1 - share)
     assert (1 - share) * pacing.RETRY_REFILL + share > taken

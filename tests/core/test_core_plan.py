@@ -118,7 +118,9 @@ def test_tokens_are_estimated_by_kind():
 
 UNITS = st.lists(
     st.text("abé", min_size=1, max_size=30)
-    | st.lists(st.integers(0, 9), min_size=1, max_size=20).map(lambda ids: Item("tokens", tuple(ids)))
+    | st.lists(st.integers(0, 9), min_size=1, max_size=20).map(
+        lambda ids: Item("tokens", tuple(ids))
+    )
     | st.text("xyz", min_size=1, max_size=9).map(
         lambda text: read_inputs([[text, IMAGE]])[0]
     ),
@@ -185,7 +187,9 @@ def test_limits_may_shrink_on_the_way():
         ({"dimensions": 10_000_000}, 1, 250_000),
     ],
 )
-def test_limits_are_the_user_s_else_the_profile_s_and_answers_stay_moderate(options, inputs, tokens):
+def test_limits_are_the_user_s_else_the_profile_s_and_answers_stay_moderate(
+    options, inputs, tokens
+):
     limits = make_limits(SETTINGS.replace(**options))
     assert (limits.inputs, limits.tokens) == (inputs, tokens)
 

@@ -75,6 +75,7 @@ def test_a_redacted_error_says_the_same_everywhere():
          "Did you mean `openai/text-embedding-3-small`"),
         ("model zzz not found", 404, "`openrouter-embed models` lists"),
         ("No endpoints found matching your data policy", 404, "`provider` preferences"),
+        ("No endpoints found for who/knows-3-small", 404, "The model exists"),
         ("No endpoints found for this", 404, "openai/text-embedding-3-small"),
         ("dimensions are not supported", 400, "Leave `dimensions` out"),
         ("bad encoding_format", 422, "encoding_format='float'"),
@@ -83,6 +84,7 @@ def test_a_redacted_error_says_the_same_everywhere():
 def test_a_refusal_carries_advice(message, status, advice):
     error = BadRequestError(message, status=status)
     model = "zzz" if "zzz" in message else "openai/text-embeding-3-small"
+    model = "openai/text-embedding-3-small" if "knows" in message else model
     advise(error, model)
     assert advice in str(error)
     assert str(error) == error.message

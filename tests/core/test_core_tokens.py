@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - samples in other scripts look like what they are
 """Estimates are fast, lean to the high side and stay near a real tokenizer."""
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ SAMPLES = {
         "здания. Весной здесь собираются музыканты со всей страны."
     ),
     "chat with emoji": (
-        "Great job team 🎉🎉🎉 we shipped it 🚀🔥 see you at the party 🥳🍕🍻 don’t forget sunscreen "
-        "🌞🏖️ love you all ❤️❤️ 👍🏽👏🏻"
+        "Great job team 🎉🎉🎉 we shipped it 🚀🔥 see you at the party 🥳🍕🍻 don’t forget "
+        "sunscreen 🌞🏖️ love you all ❤️❤️ 👍🏽👏🏻"
     ),
     "emoji": "😀😃😄😁😆😅🤣😂🙂🙃😉😊😇🥰😍🤩😘😗☺️😚😙👨‍👩‍👧‍👦🏳️‍🌈",
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from email.utils import format_datetime
 from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given, settings
@@ -16,15 +16,15 @@ from openrouter_embed import errors
 from openrouter_embed.core import verdict as v
 from openrouter_embed.core.pacing import Signal
 from openrouter_embed.core.verdict import Retry, Scope
-from openrouter_embed.core.wire import Fault, FaultKind, Reply
+from openrouter_embed.core.wire import Fault, FaultKind, Reply, Request, fault
 
 ORIGIN = "the `api_key` argument"
 
 
-def judge(status, error=None, headers=None, body=None, doubt=None, wall=0.0):
+def judge(status, error=None, *, headers=None, body=None, doubt=None):
     if body is None:
         body = b"" if error is None else json.dumps({"error": error}).encode()
-    reply = Reply(status, headers or {}, body, wall)
+    reply = Reply(status, headers or {}, body)
     return v.judge(reply, doubt=doubt, key_origin=ORIGIN)
 
 
@@ -206,6 +206,19 @@ def test_every_kind_of_fault_has_a_rule_and_an_error_of_ours(kind):
         assert verdict.error.kind == public
 
 
+def test_both_shells_have_one_sentence_for_a_fault():
+    found = fault(FaultKind.TOO_LARGE, "x.example", limit=7)
+    assert found == Fault(
+        FaultKind.TOO_LARGE, "The answer from x.example is larger than 7 bytes; it was not read on."
+    )
+    assert fault(FaultKind.RESET, "x.example", stale=True).stale
+
+
+def test_what_crosses_the_border_shows_no_body_and_no_header():
+    request = Request(1, "POST", "/p", body=b"CANARY", headers=(("A", "CANARY"),))
+    assert "CANARY" not in repr(request) + repr(Reply(200, {"a": "CANARY"}, b"CANARY"))
+
+
 @pytest.mark.parametrize("kind", ["tls", "too_large", "framing", "redirect", "local", "proxy"])
 def test_faults_that_a_retry_cannot_mend_are_final_for_the_call(kind):
     rule = v.FAULT_RULES[FaultKind(kind)]
@@ -310,8 +323,11 @@ def test_clients_with_different_chance_never_wait_the_same_time(retries, one, ot
 # ---------------------------------------------------------------- bodies
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"3", b"<p>", b"\xff\xfe", b'{"error": null}',
-                                  b'{"error": 5}', b"[" * 9999, b'{"error": {"message"'])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"[]", b"null", b"3", b"<p>", b"\xff\xfe", b'{"error": null}', b'{"error": 5}',
+     b"[" * 9999, b'{"error": {"message"'],
+)  # fmt: skip
 def test_a_body_without_a_readable_error_holds_no_problem(body):
     assert v.read_problem(body) is None
 

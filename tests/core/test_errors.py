@@ -98,7 +98,9 @@ def test_the_status_on_the_wire_is_the_status_unless_told():
 # ---------------------------------------------------------------- foreign text
 
 
-@given(st.text(max_size=2000) | st.none() | st.integers() | st.lists(st.text()), st.integers(2, 400))
+@given(
+    st.text(max_size=2000) | st.none() | st.integers() | st.lists(st.text()), st.integers(2, 400)
+)
 def test_foreign_text_becomes_one_printable_line_of_limited_length(value, limit):
     text = errors.printable(value, limit)
     assert text.isprintable()
@@ -119,10 +121,7 @@ def test_ordinary_text_is_not_changed():
 def refuse(text, kind=errors.ConfigurationError):
     """Refuse it."""
     key = "CANARY in a local"
-    try:
-        raise RuntimeError(text + key)
-    except RuntimeError as error:
-        raise kind("refused") from error
+    raise kind("refused") from RuntimeError(text + key)
 
 
 @errors.aguarded

@@ -257,8 +257,10 @@ def test_bytes_of_no_known_format_are_refused():
 def test_an_image_may_be_read_from_a_file(tmp_path):
     file = tmp_path / "image.png"
     file.write_bytes(PNG)
-    assert ImageInput.from_path(file) == ImageInput.from_path(str(file)) == (
-        ImageInput.from_bytes(PNG)
+    assert (
+        ImageInput.from_path(file)
+        == ImageInput.from_path(str(file))
+        == (ImageInput.from_bytes(PNG))
     )
 
 

@@ -14,7 +14,10 @@ import openrouter_embed
 
 ROOT = pathlib.Path(openrouter_embed.__file__).parent
 CORE = sorted((ROOT / "core").glob("**/*.py"))
-ADAPTERS = {"langchain_openrouter_embed": "langchain", "llama_index_openrouter_embed": "llama_index"}
+ADAPTERS = {
+    "langchain_openrouter_embed": "langchain",
+    "llama_index_openrouter_embed": "llama_index",
+}
 
 FORBIDDEN_IN_CORE = {
     "aiohttp", "asyncio", "concurrent", "ftplib", "glob", "http", "httpx", "io", "logging",
@@ -128,7 +131,7 @@ def test_the_transport_imports_no_framework():
             assert not module.startswith(("langchain", "llama_index")), f"{path}: {module}"
 
 
-# ---------------------------------------------------------------- importing is cheap
+# ---------------------------------------------------------------- what importing costs
 
 
 def run(code):

@@ -129,7 +129,13 @@ def test_fields_of_another_type_are_unknown():
 
 
 def test_a_key_is_read_whole_or_as_far_as_it_makes_sense():
-    data = {"label": "sk-…1", "usage": 1.5, "limit": 10, "limit_remaining": 8.5, "is_free_tier": False}
+    data = {
+        "label": "sk-…1",
+        "usage": 1.5,
+        "limit": 10,
+        "limit_remaining": 8.5,
+        "is_free_tier": False,
+    }
     assert read_key_info({"data": data}) == KeyInfo(
         label="sk-…1", usage=1.5, limit=10, limit_remaining=8.5, is_free_tier=False
     )

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.provider import ProviderPreferences, _CHECKS
+from openrouter_embed.provider import _CHECKS, ProviderPreferences
 from openrouter_embed.suggest import unknown_name
 
 GOOD = {
@@ -69,7 +69,9 @@ def test_the_tables_above_know_every_field():
 
 
 def test_prices_are_decimal_strings_without_an_exponent():
-    sent = ProviderPreferences(max_price={"prompt": 1e-7, "image": 10, "audio": "0.5", "request": 2.50})
+    sent = ProviderPreferences(
+        max_price={"prompt": 1e-7, "image": 10, "audio": "0.5", "request": 2.50}
+    )
     assert sent.to_wire()["max_price"] == {
         "prompt": "0.0000001", "image": "10", "audio": "0.5", "request": "2.5",
     }  # fmt: skip
@@ -91,7 +93,9 @@ def test_preferences_are_read_from_an_object_a_mapping_or_nothing():
 
 
 def test_an_unknown_key_suggests_the_nearest():
-    with pytest.raises(ConfigurationError, match=r"`allow_fallback`. Did you mean `allow_fallbacks`"):
+    with pytest.raises(
+        ConfigurationError, match=r"`allow_fallback`. Did you mean `allow_fallbacks`"
+    ):
         ProviderPreferences.of({"allow_fallback": True})
     with pytest.raises(ConfigurationError, match="Unknown provider preference `3`"):
         ProviderPreferences.of({3: True})

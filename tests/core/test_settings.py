@@ -97,8 +97,8 @@ BAD = {
     "query_instruction": ["", 3],
     "provider": [3, "DeepInfra", {"onyl": ["x"]}, {"only": []}],
     "user": ["", 3, "\ud800"],
-    "app_url": NO_HEADER + [3],
-    "app_title": NO_HEADER + [3],
+    "app_url": [*NO_HEADER, 3],
+    "app_title": [*NO_HEADER, 3],
     "app_categories": ["rag", 3, ["a\nb"], [3], [""]],
     "default_headers": [3, ["a"], {"a": 3}, {3: "a"}, {"": "a"}, {"a b": "c"}, {"a\r\n": "c"},
                         {"a:": "c"}, {"\xe9": "c"}, {"Authorization": "Bearer x"}, {"HOST": "x"},
@@ -360,46 +360,47 @@ WEB = "Given a web search query, retrieve relevant passages that answer the quer
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "role", "input_type", "sent", "prefix"),
+    ("model", "options", "asked", "wanted"),
     [
         # No role: nothing unless asked for.
-        (TYPED, {}, None, "auto", None, ""),
-        (TYPED, {}, None, "classification", "classification", ""),
-        (TYPED, {}, None, None, None, ""),
-        (PREFIXED, {"query_prefix": "own: "}, None, "auto", None, ""),
+        (TYPED, {}, (None, "auto"), (None, "")),
+        (TYPED, {}, (None, "classification"), ("classification", "")),
+        (TYPED, {}, (None, None), (None, "")),
+        (PREFIXED, {"query_prefix": "own: "}, (None, "auto"), (None, "")),
         # The profile.
-        (TYPED, {}, "query", "auto", "query", ""),
-        (TYPED, {}, "document", "auto", "document", ""),
-        (PREFIXED, {}, "query", "auto", None, "query: "),
-        (PREFIXED, {}, "document", "auto", None, "passage: "),
-        (MODEL, {}, "query", "auto", None, ""),
-        ("who/knows", {}, "query", "auto", "search_query", ""),
+        (TYPED, {}, ("query", "auto"), ("query", "")),
+        (TYPED, {}, ("document", "auto"), ("document", "")),
+        (PREFIXED, {}, ("query", "auto"), (None, "query: ")),
+        (PREFIXED, {}, ("document", "auto"), (None, "passage: ")),
+        (MODEL, {}, ("query", "auto"), (None, "")),
+        ("who/knows", {}, ("query", "auto"), ("search_query", "")),
         # The client's own.
-        (TYPED, {"query_input_type": "own"}, "query", "auto", "own", ""),
-        (TYPED, {"query_input_type": "own"}, "document", "auto", "document", ""),
-        (TYPED, {"query_input_type": None}, "query", "auto", None, ""),
-        (PREFIXED, {"query_prefix": "own: "}, "query", "auto", None, "own: "),
-        (PREFIXED, {"query_prefix": None}, "query", "auto", None, ""),
-        (PREFIXED, {"query_prefix": ""}, "query", "auto", None, ""),
-        (TYPED, {"query_prefix": "own: "}, "query", "auto", None, "own: "),
-        (TYPED, {"query_prefix": None}, "query", "auto", "query", ""),
+        (TYPED, {"query_input_type": "own"}, ("query", "auto"), ("own", "")),
+        (TYPED, {"query_input_type": "own"}, ("document", "auto"), ("document", "")),
+        (TYPED, {"query_input_type": None}, ("query", "auto"), (None, "")),
+        (PREFIXED, {"query_prefix": "own: "}, ("query", "auto"), (None, "own: ")),
+        (PREFIXED, {"query_prefix": None}, ("query", "auto"), (None, "")),
+        (PREFIXED, {"query_prefix": ""}, ("query", "auto"), (None, "")),
+        (TYPED, {"query_prefix": "own: "}, ("query", "auto"), (None, "own: ")),
+        (TYPED, {"query_prefix": None}, ("query", "auto"), ("query", "")),
         # One switches the other's profile off.
-        (PREFIXED, {"query_input_type": "own"}, "query", "auto", "own", ""),
-        (PREFIXED, {"query_input_type": None}, "query", "auto", None, "query: "),
+        (PREFIXED, {"query_input_type": "own"}, ("query", "auto"), ("own", "")),
+        (PREFIXED, {"query_input_type": None}, ("query", "auto"), (None, "query: ")),
         # Both were asked for in so many words.
-        (TYPED, {"query_input_type": "own", "query_prefix": "p: "}, "query", "auto", "own", "p: "),
+        (TYPED, {"query_input_type": "x", "query_prefix": "p: "}, ("query", "auto"), ("x", "p: ")),
         # The call's own.
-        (TYPED, {}, "query", "other", "other", ""),
-        (TYPED, {"query_input_type": "own"}, "query", "other", "other", ""),
-        (TYPED, {}, "query", None, None, ""),
-        (PREFIXED, {}, "query", "other", "other", ""),
-        (PREFIXED, {}, "query", None, None, "query: "),
+        (TYPED, {}, ("query", "other"), ("other", "")),
+        (TYPED, {"query_input_type": "own"}, ("query", "other"), ("other", "")),
+        (TYPED, {}, ("query", None), (None, "")),
+        (PREFIXED, {}, ("query", "other"), ("other", "")),
+        (PREFIXED, {}, ("query", None), (None, "query: ")),
         # Instructions.
-        (INSTRUCTED, {}, "query", "auto", None, f"Instruct: {WEB}\nQuery:"),
-        (INSTRUCTED, {}, "document", "auto", None, ""),
-        (INSTRUCTED, {"query_instruction": "Find"}, "query", "auto", None, "Instruct: Find\nQuery:"),
+        (INSTRUCTED, {}, ("query", "auto"), (None, f"Instruct: {WEB}\nQuery:")),
+        (INSTRUCTED, {}, ("document", "auto"), (None, "")),
+        (INSTRUCTED, {"query_instruction": "Find"}, ("query", "auto"),
+         (None, "Instruct: Find\nQuery:")),
     ],
 )  # fmt: skip
-def test_a_role_is_sent_as_a_type_or_a_prefix(model, options, role, input_type, sent, prefix):
-    made = make(**{"model": model, **options})
-    assert made.role_text(role, input_type) == (sent, prefix)
+def test_a_role_is_sent_as_a_type_or_a_prefix(model, options, asked, wanted):
+    """Asked: role and input type of the call. Wanted: the type that is sent, and the prefix."""
+    assert make(**{"model": model, **options}).role_text(*asked) == wanted
