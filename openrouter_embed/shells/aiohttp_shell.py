@@ -104,8 +104,9 @@ async def _on_reuse(_: Any, context: Any, __: Any) -> None:
 class _Lane:
     """The session of one event loop."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
         self.session = session
+        self._loop = loop
         self._keeper = _keep(session)
         self._begun = False
 
@@ -118,6 +119,19 @@ class _Lane:
 
     async def close(self) -> None:
         await self._keeper.aclose()
+
+    def bury(self) -> None:
+        """Let go of a session whose loop closed without shutting down, as frameworks' loops do."""
+        connector = self.session.connector
+        self.session.detach()
+        if connector is not None:
+            # Nothing can be awaited in a closed loop, and there is nothing left to wait for.
+            for _ in connector.close().__await__():
+                break
+
+    def __del__(self) -> None:
+        if self._loop.is_closed() and not self.session.closed:
+            self.bury()
 
 
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -196,7 +210,7 @@ class AiohttpTransport:
             lane = self._lanes.get(loop)
             if lane is None:
                 open_ones = {at: lane for at, lane in self._lanes.items() if not at.is_closed()}
-                lane = _Lane(_make_session(tls))
+                lane = _Lane(_make_session(tls), loop)
                 self._lanes = {**open_ones, loop: lane}
         await lane.open()
         return lane.session

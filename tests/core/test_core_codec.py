@@ -388,6 +388,10 @@ def test_keys_keep_the_order_given():
 PLAIN = b"some text " * 100
 
 
+def zipped(data):
+    return gzip.compress(data, mtime=0)
+
+
 def raw_deflate(data):
     made = zlib.compressobj(wbits=-15)
     return made.compress(data) + made.flush()
@@ -398,8 +402,8 @@ def raw_deflate(data):
     [
         ("", PLAIN),
         ("identity", PLAIN),
-        ("gzip", gzip.compress(PLAIN)),
-        (" X-GZIP ", gzip.compress(PLAIN)),
+        ("gzip", zipped(PLAIN)),
+        (" X-GZIP ", zipped(PLAIN)),
         ("deflate", zlib.compress(PLAIN)),
         ("Deflate", raw_deflate(PLAIN)),
     ],
@@ -408,10 +412,10 @@ def test_one_layer_of_compression_is_undone(encoding, packed):
     assert codec.decompress(packed, encoding, len(PLAIN)) == PLAIN
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, raw_deflate])
+@pytest.mark.parametrize("pack", [zipped, zlib.compress, raw_deflate])
 def test_a_bomb_is_refused_without_being_unpacked(pack):
     bomb = pack(bytes(50_000_000))
-    name = "gzip" if pack is gzip.compress else "deflate"
+    name = "gzip" if pack is zipped else "deflate"
     with pytest.raises(codec.TooLargeError):
         codec.decompress(bomb, name, 1000)
 
@@ -419,9 +423,9 @@ def test_a_bomb_is_refused_without_being_unpacked(pack):
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [
-        ("gzip", gzip.compress(PLAIN)[:-1]),
-        ("gzip", gzip.compress(PLAIN)[:30]),
-        ("gzip", gzip.compress(PLAIN) + b"more"),
+        ("gzip", zipped(PLAIN)[:-1]),
+        ("gzip", zipped(PLAIN)[:30]),
+        ("gzip", zipped(PLAIN) + b"more"),
         ("gzip", b""),
         ("gzip", PLAIN),
         ("gzip", zlib.compress(PLAIN)),
@@ -429,7 +433,7 @@ def test_a_bomb_is_refused_without_being_unpacked(pack):
         ("deflate", PLAIN),
         ("br", PLAIN),
         ("zstd", PLAIN),
-        ("gzip, gzip", gzip.compress(gzip.compress(PLAIN))),
+        ("gzip, gzip", zipped(zipped(PLAIN))),
     ],
 )
 def test_what_is_not_one_whole_stream_of_its_encoding_is_an_error(encoding, packed):

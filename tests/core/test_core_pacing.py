@@ -324,6 +324,14 @@ def test_who_waits_is_woken_when_a_place_is_free():
     assert isinstance(two.ask(), Ticket)
 
 
+def test_who_gives_a_place_back_is_not_woken_for_it():
+    _, (one,) = callers(1)
+    one.ask()
+    one.ask()
+    one.finish()
+    assert one.woken == 0
+
+
 def test_only_as_many_are_woken_as_there_is_room_for():
     _, everyone = callers(5)
     for caller in everyone:

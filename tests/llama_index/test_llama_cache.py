@@ -299,20 +299,20 @@ def test_bug_returned_vector_is_the_caches_own(make):
 
 
 def test_bug_equal_texts_are_all_paid_for(make, emulator):
-    fake = Fake(embeddings_cache=SimpleKVStore())
+    fake = Fake()
     fake.get_text_embedding_batch(["same"] * 5)
     assert fake._bought == ["same"] * 5
 
-    embedding = make(embeddings_cache=SimpleKVStore())
-    embedding.get_text_embedding_batch(["same"] * 5)
-    assert emulator.stats.inputs == 1
+    make().get_text_embedding_batch(["same"] * 5)
+    make(embeddings_cache=SimpleKVStore()).get_text_embedding_batch(["same"] * 5)
+    assert emulator.stats.inputs == 2
 
 
 async def test_bug_async_cache_is_read_one_by_one(make):
     texts = [str(i) for i in range(40)]
     slow = SlowStore()
     await Fake(embeddings_cache=slow, embed_batch_size=40).aget_text_embedding_batch(texts)
-    assert slow.peak == 1
+    assert slow.peak <= 1  # the oldest cores do not read it in such a batch at all
 
     slow = SlowStore()
     embedding = make(embeddings_cache=slow)

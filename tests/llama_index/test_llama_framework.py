@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from io import BytesIO
@@ -431,7 +433,7 @@ def test_bug_agg_embedding_sends_queries_one_by_one(make, emulator):
 
 
 class Gated(Fake):
-    """Keeps something asynchronous, as a client or a limit of its own, which its first loop owns."""
+    """Keeps something that belongs to its first event loop, as a client or a limit does."""
 
     _gate: asyncio.Semaphore = PrivateAttr(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -521,3 +523,28 @@ def test_images_in_a_loop_come_back_in_order(make):
     alone = embedding.get_image_embedding(urls[3], role="document")
     assert np.allclose(vectors[3], alone)
     assert not np.allclose(vectors[2], alone)
+
+
+NOTEBOOK = """
+import asyncio, gc, sys
+from llama_index.core import Document, VectorStoreIndex
+from llama_index_openrouter_embed import OpenRouterEmbedding
+
+async def main():
+    options = {"api_key": "any", "api_base": sys.argv[1], "dimensions": 64}
+    async with OpenRouterEmbedding("openai/text-embedding-3-small", **options) as embedding:
+        VectorStoreIndex.from_documents(
+            [Document(text="a")], embed_model=embedding, use_async=True
+        )
+    gc.collect()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_an_asynchronous_build_inside_a_running_loop_leaves_no_connection_open(emulator):
+    """As in a notebook: LlamaIndex then builds in another thread, in a loop of its own."""
+    command = [sys.executable, "-c", NOTEBOOK, emulator.base_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -431,3 +432,48 @@ def test_the_default_model_name_is_required():
     with pytest.raises(ConfigurationError):
         OpenRouterEmbedding(api_key="x")
     assert OpenRouterEmbedding(model=SMALL, api_key="x").model_name == SMALL
+
+
+# ---------------------------------------------------------------------- on the wire
+
+
+def test_texts_are_sent_as_they_are(make, emulator):
+    text = " two lines\nand a tab\t, spaces at both ends "
+    make().get_text_embedding(text)
+    assert every_text(emulator) == [text]
+
+
+def test_vectors_go_where_their_index_says(make, special):
+    def shuffled(number, body):
+        data = [
+            {"object": "embedding", "embedding": [float(at + 1)] * 64, "index": at}
+            for at in reversed(range(len(body["input"])))
+        ]
+        answer = {"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 1}}
+        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+    vectors = make(server=special(faults=shuffled)).get_text_embedding_batch(TEXTS)
+    assert [vector[0] for vector in vectors] == [1.0, 2.0, 3.0]
+
+
+def test_requests_are_bounded_by_tokens(make, emulator):
+    texts = [f"{number} " + "several words more " * 10 for number in range(20)]
+    make(max_batch_tokens=200).get_text_embedding_batch(texts)
+    assert emulator.stats.requests >= 4  # one, without the limit
+    assert emulator.stats.inputs == 20
+
+
+def test_a_failing_server_gets_the_retries_asked_for_and_no_more(make, special):
+    server = special(faults=lambda *_: (500, {"Retry-After": "0"}, b"{}"))
+    with pytest.raises(ServerError) as caught:
+        make(server=server, max_retries=2).get_text_embedding("x")
+    assert server.stats.requests == caught.value.attempts == 3
+
+
+async def test_both_sides_ask_for_the_same_width(make, emulator):
+    embedding = make(dimensions=32)
+    embedding.get_query_embedding("x")
+    await embedding.aget_query_embedding("y")
+    await embedding.aget_text_embedding_batch(["z"])
+    assert [request.body["dimensions"] for request in emulator.requests] == [32, 32, 32]
+    await embedding.aclose()

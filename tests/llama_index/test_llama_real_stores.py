@@ -45,6 +45,7 @@ TEXTS = {
         "and another fifteen minutes without the lid for the crust."
     ),
 }
+ANSWERS = tuple(TEXTS.values())
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ class Shop:
     aopen: Callable[[], Any] | None = None
     acount: Callable[[Any], Any] | None = None
 
-    def build(self, embedding, texts=TEXTS.values(), **options):
+    def build(self, embedding, texts=ANSWERS, **options):
         return self._build(self.open(), embedding, texts, **options)
 
-    async def abuild(self, embedding, texts=TEXTS.values()):
+    async def abuild(self, embedding, texts=ANSWERS):
         """Build as `use_async=True` does: in another thread, in an event loop of its own."""
         store = (self.aopen or self.open)()
         return await asyncio.to_thread(self._build, store, embedding, texts, use_async=True)
@@ -230,7 +231,7 @@ async def test_a_store_finds_the_right_answers_first_asynchronously(shop, make):
 
 
 def test_a_store_grows(shop, make):
-    first, *others = TEXTS.values()
+    first, *others = ANSWERS
     index = shop.build(make(VOYAGE), [first])
     index.insert(Document(text=others[0]))
     index.insert_nodes([TextNode(text=text) for text in others[1:]])
@@ -239,7 +240,7 @@ def test_a_store_grows(shop, make):
 
 
 async def test_a_store_grows_asynchronously(shop, make):
-    first, *others = TEXTS.values()
+    first, *others = ANSWERS
     embedding = make(VOYAGE)
     index = await shop.abuild(embedding, [first])
     await index.ainsert_nodes([TextNode(text=text) for text in others])
