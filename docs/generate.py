@@ -11,7 +11,9 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
+import re
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,7 @@ import fault_rows  # noqa: E402 - see below
 from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
 from openrouter_embed.listing import describe_role  # noqa: E402 - the tree may not be installed
 from openrouter_embed.models import PROFILES, ModelProfile  # noqa: E402
+from openrouter_embed.settings import CALL_OPTIONS, Options, Settings  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,6 +85,36 @@ def _widths(row: ModelProfile) -> str:
     return ", ".join(f"{width:,}" for width in sorted(allowed)) or "no"
 
 
+# ------------------------------------------------------------------ options.md
+
+_UNSET: Final = {"provider": "none", "api_key": "the environment's", "app_categories": "none"}
+"""Defaults that are not shown as they are kept."""
+
+
+def options() -> list[str]:
+    """Return the table of options, with defaults, meanings and which a call may set."""
+    head = ("option", "type", "default", "per call", "meaning")
+    meanings = dict(re.findall(r"^ +(\w+): (.+)$", Options.__doc__ or "", re.MULTILINE))
+    return table(head, (_option(name, meanings[name]) for name in Options.__annotations__))
+
+
+def _option(name: str, meaning: str) -> tuple[str, ...]:
+    kind = Options.__annotations__[name]
+    written = getattr(kind, "__forward_arg__", None) or str(kind)
+    return f"`{name}`", f"`{written}`", _default(name), _yes(name in CALL_OPTIONS), meaning
+
+
+def _default(name: str) -> str:
+    field = next(field for field in dataclasses.fields(Settings) if field.name == name)
+    if name in _UNSET or field.default is dataclasses.MISSING:
+        return _UNSET.get(name, "none")
+    return f"`{field.default!r}`"
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else ""
+
+
 # ------------------------------------------------------------------ reliability.md
 
 _RETRIED: Final = {
@@ -119,6 +152,7 @@ def faults() -> list[str]:
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
     ("models.md", "profiles", profiles),
+    ("options.md", "options", options),
     ("reliability.md", "verdicts", verdicts),
     ("reliability.md", "faults", faults),
 )

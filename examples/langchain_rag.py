@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.documents import Document
@@ -49,8 +50,9 @@ PROMPT = ChatPromptTemplate.from_template(
 def open_embeddings() -> Generator[OpenRouterEmbeddings]:
     """Open the live API's embeddings if there is a key, else an emulator's, and say which."""
     if os.environ.get("OPENROUTER_API_KEY"):
-        print(f"Using the live API with {MODEL}.")
         with OpenRouterEmbeddings(model=MODEL) as embeddings:
+            origin = urlsplit(embeddings.openrouter_api_base or "").netloc
+            print(f"Using the API at {origin} with {MODEL}. Ctrl-C to stop.")
             yield embeddings
         return
     print(f"No OPENROUTER_API_KEY is set: a local emulator stands in for {MODEL}.")

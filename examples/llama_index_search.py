@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 from llama_index.core import Document, VectorStoreIndex
 
@@ -34,12 +35,13 @@ def main() -> int:
     with ExitStack() as open_things:
         options = {}
         if os.environ.get("OPENROUTER_API_KEY"):
-            print(f"Using the live API with {MODEL}.")
+            print("OPENROUTER_API_KEY is set. Ctrl-C to stop.")
         else:
             print(f"No OPENROUTER_API_KEY is set: a local emulator answers for {MODEL}.")
             emulator = open_things.enter_context(Emulator())
             options = {"api_key": "emulated", "api_base": emulator.base_url}
         embedding = open_things.enter_context(OpenRouterEmbedding(MODEL, **options))
+        print(f"Using the API at {urlsplit(embedding.api_base).netloc} with {MODEL}.")
         try:
             search(embedding, question)
         except EmbeddingError as error:

@@ -17,8 +17,16 @@ __all__ = ["OpenRouterEmbeddings"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from langchain_openrouter_embed import embeddings  # noqa: PLC0415 - lazy by design
-
+    try:
+        from langchain_openrouter_embed import embeddings  # noqa: PLC0415 - lazy by design
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__name__):
+            raise
+        raise ImportError(
+            f"LangChain is not installed ({error.name} is missing): "
+            "pip install 'openrouter-embed[langchain]'",
+            name=error.name,
+        ) from None
     value = globals()[name] = getattr(embeddings, name)
     return value
 

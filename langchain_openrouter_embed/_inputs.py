@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from openrouter_embed import ConfigurationError, ImageInput
+from openrouter_embed.errors import kind_of
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """Two letters at least: `C:` begins a path."""
@@ -29,9 +30,7 @@ def read_texts(texts: object) -> list[str]:
     for at, text in enumerate(found):
         if not isinstance(text, str):
             hint = " For a `Document` pass its `page_content`." * hasattr(text, "page_content")
-            raise ConfigurationError(
-                f"Text {at} is a {type(text).__name__}; texts are strings.{hint}"
-            )
+            raise ConfigurationError(f"Text {at} is a {kind_of(text)}; texts are strings.{hint}")
     return cast("list[str]", found)
 
 
@@ -42,7 +41,7 @@ def read_query(text: object) -> list[str]:
         ConfigurationError: It is not a string.
     """
     if not isinstance(text, str):
-        raise ConfigurationError(f"`text` must be one string, not a {type(text).__name__}.")
+        raise ConfigurationError(f"`text` must be one string, not a {kind_of(text)}.")
     return [text]
 
 

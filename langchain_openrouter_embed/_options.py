@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from pydantic import SecretStr
 
 from langchain_openrouter_embed._limiter import RequestLimiter
 from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient, Options
-from openrouter_embed.errors import printable
+from openrouter_embed.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -126,18 +125,12 @@ def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any
     for name, value in options.items():
         field = FIELD_OF.get(name, name)
         if field not in known:
-            raise ConfigurationError(_unknown(name, [*known, *FIELD_OF]))
+            raise ConfigurationError(unknown_name("argument", name, [*known, *FIELD_OF]))
         if field in named:
             alias = OPTION_OF.get(field, field)
             raise ConfigurationError(f"`{alias}` and `{field}` are one option: pass one of them.")
         named[field] = value
     return named
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    text = printable(name, 60)
-    near = get_close_matches(text, list(known), n=1, cutoff=0.6)
-    return f"Unknown argument `{text}`." + (f" Did you mean `{near[0]}`?" if near else "")
 
 
 def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient, dict[str, Any]]:

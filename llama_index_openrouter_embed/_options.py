@@ -9,13 +9,12 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from llama_index.core.storage.kvstore.types import BaseKVStore
 
 from openrouter_embed import Options
-from openrouter_embed.errors import ConfigurationError, printable
+from openrouter_embed.errors import ConfigurationError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -147,7 +146,12 @@ def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments
         elif name in own:
             arguments.extra[name] = value
         else:
-            raise ConfigurationError(_unknown(name, [*options, *ALIASES, *FRAMEWORK, *own]))
+            known = [*options, *ALIASES, *FRAMEWORK, *own]
+            raise ConfigurationError(unknown_name("argument", name, known))
+    if arguments.client.get("model") is None:
+        raise ConfigurationError(
+            "Which model? Pass for example `model_name='openai/text-embedding-3-small'`."
+        )
     _limiter("limiter", arguments.client.get("limiter"))
     return arguments
 
@@ -160,10 +164,3 @@ def _take(options: dict[str, Any], option: str, value: Any) -> None:
         raise ConfigurationError(f"{both} are the same option and were given different values.")
     if value is not None or option not in options:
         options[option] = value
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    text = printable(name, 60)
-    near = get_close_matches(text, known, n=1, cutoff=0.6)
-    hint = f" Did you mean `{near[0]}`?" if near else ""
-    return f"Unknown argument `{text}`.{hint}"

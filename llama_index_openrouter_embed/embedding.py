@@ -33,6 +33,7 @@ from openrouter_embed.errors import (
     InvalidResponseError,
     aguarded,
     guarded,
+    kind_of,
 )
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class OpenRouterEmbedding(OpenRouterObject):
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
+
+    # Type checkers would otherwise make up a constructor from pydantic's fields.
+    __init__ = OpenRouterObject.__init__
 
     @classmethod
     def class_name(cls) -> str:
@@ -461,7 +465,7 @@ def _read_texts(texts: Iterable[str]) -> list[str]:
     items = list(texts)
     for at, text in enumerate(items):
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users
-            raise ConfigurationError(f"Text {at} is a {type(text).__name__}, not a string.")
+            raise ConfigurationError(f"Text {at} is a {kind_of(text)}, not a string.")
     return items
 
 

@@ -93,7 +93,7 @@ def _model(row: Mapping[str, Any]) -> ModelInfo:
     return ModelInfo(
         id=row["id"],
         name=_text(row.get("name")),
-        context_length=length if isinstance(length, int) else None,
+        context_length=length if isinstance(length, int) and length is not True else None,
         price=_number(pricing.get("prompt")),
         image_price=_number(pricing.get("image")),
         modalities=tuple(str(name) for name in named),
@@ -127,7 +127,7 @@ def _number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # OpenRouter lists -1 for prices that vary.
     return number if math.isfinite(number) and number >= 0 else None

@@ -75,6 +75,7 @@ def _positive(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    print("Loading LangChain and LlamaIndex …", flush=True)
     try:
         from openrouter_embed.demo import run  # noqa: PLC0415 - needs both frameworks
     except ModuleNotFoundError as error:
@@ -92,16 +93,24 @@ def _demo(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from openrouter_embed.emulator import EmulatorOptions, serve  # noqa: PLC0415 - heavy
 
-    serve(
-        options.host,
-        options.port,
-        EmulatorOptions(
-            latency=options.latency,
-            latency_per_input=options.latency_per_input,
-            max_in_flight=options.max_in_flight,
-        ),
+    behaviour = EmulatorOptions(
+        latency=options.latency,
+        latency_per_input=options.latency_per_input,
+        max_in_flight=options.max_in_flight,
     )
+    try:
+        serve(options.host, options.port, behaviour)
+    except (OSError, OverflowError) as error:
+        where = f"{options.host}:{options.port}"
+        print(f"openrouter-embed: Cannot listen on {where}: {_reason(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    """Return what the system says, without asyncio's repetition of the address."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number and number > 0 else str(error)
 
 
 def _models(_: argparse.Namespace) -> int:

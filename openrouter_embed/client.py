@@ -12,6 +12,7 @@ import importlib
 import itertools
 import queue
 import sys
+import threading
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -94,10 +95,18 @@ def _restore(cls: type[_Client], settings: Settings) -> _Client:
     return cls.from_engine(Engine(settings))
 
 
-def _in_event_loop() -> bool:
-    """Whether this thread runs an event loop, as a notebook's does; does not import asyncio."""
+_thread = threading.local()
+
+
+def _blocks_others() -> bool:
+    """Whether a call made now keeps others of the client from finishing.
+
+    It does inside a running event loop, as in a notebook, and inside another call, from a progress
+    listener. Does not import asyncio.
+    """
     asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - documented, and raises nothing
+    in_loop = asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - documented, raises nothing
+    return in_loop or getattr(_thread, "depth", 0) > 0
 
 
 def at_start(error: EmbeddingError, start: int) -> None:
@@ -206,7 +215,7 @@ class EmbeddingClient(_Client):
                     input_type=input_type,
                     on_error=on_error,
                     lists=lists,
-                    urgent=_in_event_loop(),
+                    urgent=_blocks_others(),
                     wake=wake,
                     on_progress=listener,
                 )
@@ -224,9 +233,11 @@ class EmbeddingClient(_Client):
 
         work = make(wake)
         engine.enter(wake)
+        _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
             drive(work, inbox, engine.requests, engine.settings)
         finally:
+            _thread.depth -= 1
             engine.leave(wake)
         return work
 

@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import VectorStoreIndex
@@ -92,11 +93,15 @@ def _server(key: str | None) -> Generator[dict[str, Any]]:
 
 def _announce(model: str, docs: Sequence[Doc], options: dict[str, Any], *, live: bool) -> None:
     with EmbeddingClient(model, **options) as client:
+        origin = urlsplit(client.settings.base_url).netloc
         estimate = client.estimate([doc.text for doc in docs])
     cost = "of unknown price" if estimate.cost is None else f"about ${2 * estimate.cost:.4f}"
     what = f"{len(docs)} texts, twice: about {2 * estimate.tokens:,} tokens, {cost}"
     if live:
-        print(f"Using the live API at openrouter.ai with {model}. It will be sent {what}.")
+        print(
+            f"Using the API at {origin} with {model}. It will be sent {what}.\nCtrl-C to stop.",
+            flush=True,
+        )
     else:
         print(
             f"No OPENROUTER_API_KEY is set, so a local emulator answers for {model}: its vectors "
@@ -163,7 +168,7 @@ def _langchain(
 def _llama_index(
     model: str, docs: Sequence[Doc], questions: Sequence[str], options: dict[str, Any]
 ) -> Answers:
-    print("LlamaIndex, VectorStoreIndex:")
+    print("LlamaIndex, VectorStoreIndex (2,048 nodes at a time, a bar for each part):")
     nodes = [TextNode(text=doc.text, id_=doc.name) for doc in docs]
     unique = list({node.node_id: node for node in nodes}.values())
     with OpenRouterEmbedding(model_name=model, **options) as embedding:
@@ -198,7 +203,7 @@ def _summary(left: Answers, right: Answers) -> None:
         usage = answers.usage
         cost = "cost unknown" if usage.cost is None else f"${usage.cost:.4f}"
         print(
-            f"{name:<11}index {answers.build_seconds:5.2f} s, question "
+            f"{name:<11}index {answers.build_seconds:5.2f} s, question (search included) "
             f"{1000 * answers.query_seconds:4.0f} ms, {usage.requests} requests, "
             f"{usage.total_tokens:,} tokens, {cost}"
         )

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -22,7 +23,7 @@ from openrouter_embed.errors import (
     MultipleProvidersWarning,
 )
 from openrouter_embed.settings import AUTO, CALL_OPTIONS, Settings, make_settings
-from openrouter_embed.suggest import unknown_name
+from openrouter_embed.suggest import encodable, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -225,14 +226,15 @@ class Engine:
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
+        if job.complaint:
+            _warn(job.complaint, UserWarning)
         result = job.result()
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
-            warnings.warn(
+            _warn(
                 f"One call was served by {', '.join(result.providers)}: hosts may serve different "
                 "vectors for one model. Pass `pin_provider=True` to keep to the first.",
                 MultipleProvidersWarning,
-                stacklevel=4,
             )
         return result
 
@@ -245,7 +247,13 @@ class Engine:
         from openrouter_embed.core.fetch import Fetch  # noqa: PLC0415 - lazy by design
 
         self._check_open()
-        return Fetch(path, self.settings, now=time.monotonic(), chance=random.random)
+        return Fetch(
+            path,
+            self.settings,
+            now=time.monotonic(),
+            chance=random.random,
+            closed=lambda: self.closed,
+        )
 
     def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:
         """Read the catalogue out of an answer and keep it for estimates."""
@@ -321,6 +329,14 @@ class Engine:
             await lanes.aclose()
 
 
+def _warn(message: str, category: type[Warning]) -> None:
+    """Warn the caller; where warnings are errors, log instead: the vectors are paid for."""
+    try:
+        warnings.warn(message, category, stacklevel=5)
+    except Warning:
+        logging.getLogger("openrouter_embed").warning("%s", message)
+
+
 def check_call(role: object, input_type: object, on_error: object) -> None:
     """Check the options that only calls have.
 
@@ -329,8 +345,10 @@ def check_call(role: object, input_type: object, on_error: object) -> None:
     """
     if role not in ("query", "document", None):
         raise ConfigurationError("`role` must be 'query', 'document' or None.")
-    if input_type is not None and (not isinstance(input_type, str) or not input_type):
+    if input_type is not None and (type(input_type) is not str or not input_type):
         raise ConfigurationError(f"`input_type` must be a string, None for none, or {AUTO!r}.")
+    if isinstance(input_type, str) and not encodable(input_type):
+        raise ConfigurationError("`input_type` holds half of a surrogate pair: no valid text.")
     if on_error not in ("raise", "return"):
         raise ConfigurationError("`on_error` must be 'raise' or 'return'.")
 

@@ -26,8 +26,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from openrouter_embed.names import suggestion
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import CoroutineType
 
     from openrouter_embed.result import EmbeddingResult
@@ -214,7 +216,28 @@ def printable(text: object, limit: int = MESSAGE_LIMIT) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
-def _strip(error: EmbeddingError) -> EmbeddingError:
+def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
+    """Say that `name` is no known `what`, and what to write instead."""
+    text = printable(name, 60)
+    return f"Unknown {what} `{text}`. {suggestion(text, known)}".rstrip()
+
+
+def kind_of(value: object) -> str:
+    """Return the name of a value's type, with a remark if it stands for a missing value."""
+    hint = " (a missing value in a table?)" if _is_missing(value) else ""
+    return f"{type(value).__name__}{hint}"
+
+
+def _is_missing(value: object) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 - NaN and NaT alone differ from themselves
+    except (TypeError, ValueError):
+        return not hasattr(value, "__len__")  # pandas' NA will not even say; an array has a length
+
+
+def bare(error: EmbeddingError) -> EmbeddingError:
     """Cut the frames and the chain: their locals hold texts, headers and settings."""
     error.__cause__ = None
     error.__context__ = None
@@ -235,7 +258,7 @@ def guarded(call: Callable[P, R]) -> Callable[P, R]:
             caught = error
         # Outside the handler: an exception raised within it would chain to the stripped one.
         del args, kwargs
-        raise _strip(caught)
+        raise bare(caught)
 
     return wrapper
 
@@ -250,7 +273,7 @@ def aguarded(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine
         except EmbeddingError as error:
             caught = error
         del args, kwargs
-        raise _strip(caught)
+        raise bare(caught)
 
     # asyncio.run and frameworks ask for a coroutine, not for any awaitable.
     return cast("Callable[P, CoroutineType[Any, Any, R]]", wrapper)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.errors import ConfigurationError, kind_of, printable
 from openrouter_embed.suggest import encodable
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"BM", "image/bmp"),
 )
 
+_SUFFIXES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".svg", ".heic", ".avif"}
+)
+
 Kind = Literal["text", "tokens", "content"]
 
 
@@ -48,6 +52,14 @@ class ImageInput:
     """
 
     url: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if str(self.url)[:8].lower().startswith(("https://", "data:")):
+            return
+        raise ConfigurationError(
+            "An `ImageInput` is made by `ImageInput.from_path`, `from_url`, `from_bytes` or "
+            "`from_pil`."
+        )
 
     @classmethod
     def from_url(cls, url: str) -> ImageInput:
@@ -91,7 +103,7 @@ class ImageInput:
             reason = "no valid path"
         else:
             return cls.from_bytes(data)
-        raise ConfigurationError(f"The image file cannot be read: {reason}.")
+        raise ConfigurationError(f"The image file{_shown(file)} cannot be read: {reason}.")
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None) -> ImageInput:
@@ -127,6 +139,11 @@ class ImageInput:
         return {"type": "image_url", "image_url": {"url": self.url}}
 
 
+def _shown(file: pathlib.Path) -> str:
+    """Return the name of what looks like an image's path: a text passed by mistake is not shown."""
+    return f" `{printable(str(file), 200)}`" if file.suffix.lower() in _SUFFIXES else ""
+
+
 def _check_size(size: int) -> None:
     if size > MAX_MEDIA_BYTES:
         raise ConfigurationError(
@@ -136,7 +153,8 @@ def _check_size(size: int) -> None:
 
 Part: TypeAlias = str | ImageInput
 Input: TypeAlias = str | Sequence[int] | ImageInput | Sequence[Part] | Mapping[str, Any]
-Inputs: TypeAlias = Input | Sequence[Input] | Iterable[Input]
+Inputs: TypeAlias = Input | Sequence[Input] | Iterable[Input] | Iterable[object]
+"""The last is for lists that mix forms, whose type a checker works out as a list of objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,19 +231,9 @@ def _read_item(item: object, at: int) -> str | Item:
         return _read_parts(parts, at)
     if _is_array(item):
         return _read_tokens(item.tolist(), at)  # type: ignore[attr-defined]
-    hint = " (a missing value in a table?)" if _is_missing(item) else ""
     raise ConfigurationError(
-        f"Input {at} is a {type(item).__name__}{hint}; inputs are strings, token ids or images."
+        f"Input {at} is a {kind_of(item)}; inputs are strings, token ids or images."
     )
-
-
-def _is_missing(item: object) -> bool:
-    if item is None:
-        return True
-    try:
-        return bool(item != item)  # noqa: PLR0124 - NaN and NaT alone differ from themselves
-    except (TypeError, ValueError):
-        return True  # pandas' NA will not even say whether it differs
 
 
 def _is_array(item: object) -> bool:
@@ -281,7 +289,8 @@ def _read_mapping(item: Mapping[str, object], at: int) -> Item:
     content = item.get("content")
     if set(item) != {"content"} or not isinstance(content, Sequence) or not content:
         raise ConfigurationError(
-            f"Input {at} is a mapping; only `{{'content': [part, …]}}` can be sent as it is."
+            f"Input {at} is a mapping: pass the text itself, such as `d['text']`. Only "
+            "`{'content': [part, …]}` can be sent as it is."
         )
     parts = cast(Sequence[object], content)
     if not all(isinstance(part, Mapping) and "type" in part for part in parts):

@@ -116,7 +116,7 @@ def _names(field: str, value: object) -> tuple[str, ...]:
     names = tuple(cast(Sequence[object], value))
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigurationError(f"`provider.{field}` takes a list of names, at least one.")
-    return cast("tuple[str, ...]", names)
+    return tuple(str.__str__(name) for name in cast("tuple[str, ...]", names))
 
 
 def _flag(field: str, value: object) -> bool:

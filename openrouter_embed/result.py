@@ -7,8 +7,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
@@ -95,10 +96,13 @@ class EmbeddingResult:
         Raises:
             EmbeddingError: The error that befell this input.
             IndexError: There is no such input.
+            TypeError: It is no single index.
         """
+        if not isinstance(cast(object, index), SupportsIndex):
+            raise TypeError("One index gives one vector; for several use `.vectors[0:1]`.")
         at = index + len(self) if index < 0 else index
         if at in self.failures:
-            raise self.failures[at]
+            raise copy.copy(self.failures[at])  # raising would add frames to the listed one
         row: list[float] = self.vectors[index].tolist()
         return row
 
@@ -112,7 +116,7 @@ class EmbeddingResult:
             EmbeddingError: The first failed input's error, if any failed.
         """
         if self.failures:
-            raise self.failures[min(self.failures)]
+            raise copy.copy(self.failures[min(self.failures)])
         rows = self.prepared
         if rows is None:
             return cast("list[list[float]]", self.vectors.tolist())

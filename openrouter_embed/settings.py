@@ -78,6 +78,8 @@ class Secret:
 
 
 class _SharedOptions(TypedDict, total=False):
+    """What a client and a call may both be told; described in `Options`."""
+
     dimensions: int | None
     encoding_format: Literal["auto", "float", "base64"]
     query_input_type: str | None
@@ -101,13 +103,72 @@ class _SharedOptions(TypedDict, total=False):
 
 
 class CallOptions(_SharedOptions, total=False):
-    """Options that one call may set for itself; they are described with `Options`."""
+    """Options that one call may set for itself.
+
+    Attributes:
+        model: Model id as OpenRouter lists it.
+        dimensions: Width of the vectors; `None` is the model's own.
+        encoding_format: How vectors travel; `auto` is base64 where it is known to work.
+        query_input_type: `input_type` for queries; `auto` as the model wants, `None` sends none.
+        document_input_type: The same for documents.
+        query_prefix: Text put before queries; `auto` as the model wants, `None` puts none.
+        document_prefix: The same for documents.
+        query_instruction: The task, for models whose query prefix names one.
+        provider: Which hosts may serve, and under what terms.
+        user: Your name for the end user, sent with every request.
+        extra_body: More fields for the request body, sent as they are.
+        timeout: Seconds that one attempt may take.
+        deadline: Seconds that a whole call may take, waits and retries included; `None` is no end.
+        max_retries: Attempts of one request beyond its first.
+        max_batch_inputs: Most inputs in one request; the model's limits hold in any case.
+        max_batch_tokens: Most tokens in one request; the model's limits hold in any case.
+        long_input: A text above the model's context: refuse it, or embed its parts and average.
+        empty: An empty text: refuse it, or give zeros without sending it.
+        normalize: Scale vectors to unit length.
+        pin_provider: Keep to the host that served first.
+        on_progress: Called with a `Progress` whenever a request is done.
+    """
 
     model: str
 
 
 class Options(_SharedOptions, total=False):
-    """Options that every client and adapter accepts under the same name, besides the model."""
+    """Options that every client and adapter accepts under the same name, besides the model.
+
+    Attributes:
+        api_key: Key, or a callable that returns it; else `OPENROUTER_API_KEY`.
+        base_url: Where to send; else `OPENROUTER_API_BASE`, else OpenRouter.
+        app_url: Your program's address, for OpenRouter's rankings; else `OPENROUTER_APP_URL`.
+        app_title: Your program's name, for the same; else `OPENROUTER_APP_TITLE`.
+        app_categories: Your program's categories, for the same.
+        default_headers: More headers for every request.
+        max_concurrency: Most requests in flight; fewer while the server bears no more.
+        limiter: Your own rate limiter, asked once per request sent, retries included.
+        max_cost: USD that the client may spend in its life; what would pass it is not sent.
+        proxy: URL of an HTTP proxy; else the environment's.
+        ca_bundle: File or folder of the certificates to trust, instead of the built-in ones.
+        session: Your own `requests.Session`, for synchronous calls.
+        dimensions: Width of the vectors; `None` is the model's own.
+        encoding_format: How vectors travel; `auto` is base64 where it is known to work.
+        query_input_type: `input_type` for queries; `auto` as the model wants, `None` sends none.
+        document_input_type: The same for documents.
+        query_prefix: Text put before queries; `auto` as the model wants, `None` puts none.
+        document_prefix: The same for documents.
+        query_instruction: The task, for models whose query prefix names one.
+        provider: Which hosts may serve, and under what terms.
+        user: Your name for the end user, sent with every request.
+        extra_body: More fields for the request body, sent as they are.
+        timeout: Seconds that one attempt may take.
+        deadline: Seconds that a whole call may take, waits and retries included; `None` is no end.
+        max_retries: Attempts of one request beyond its first.
+        max_batch_inputs: Most inputs in one request; the model's limits hold in any case.
+        max_batch_tokens: Most tokens in one request; the model's limits hold in any case.
+        long_input: A text above the model's context: refuse it, or embed its parts and average.
+        empty: An empty text: refuse it, or give zeros without sending it.
+        normalize: Scale vectors to unit length.
+        pin_provider: Keep to the host that served first.
+        on_progress: Called with a `Progress` whenever a request is done.
+    """
 
     api_key: str | Callable[[], str] | None
     base_url: str | None
@@ -336,7 +397,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"`{name}` must be a string with something in it.")
-    return _sendable(name, value.strip())
+    return _sendable(name, str.__str__(value.strip()))
 
 
 def _sendable(name: str, text: str) -> str:
@@ -415,15 +476,22 @@ def _body(name: str, value: object) -> dict[str, Any]:
             raise ConfigurationError(
                 f"`{name}` holds `{key}=None`, and the API refuses null: leave the key out."
             )
-    try:
-        json.dumps(table, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError):
-        sendable = False
-    else:
-        sendable = True
+    sendable = not table or _is_json(table)
     if not sendable:
         raise ConfigurationError(f"`{name}` holds something that JSON cannot carry.")
     return table
+
+
+def _is_json(table: dict[str, Any]) -> bool:
+    """Whether the encoder that will send this can: it lets NaN pass as null, `json` does not."""
+    import msgspec  # noqa: PLC0415 - lazy by design
+
+    try:
+        json.dumps(table, allow_nan=False, ensure_ascii=False).encode()
+        msgspec.json.encode(table)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _positive(name: str, value: object) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _QUOTE = ord('"')
 _BRACKET = ord("[")
 _FLOAT32_LE = np.dtype("<f4")
-_INDEX = re.compile(rb"0|[1-9][0-9]{0,8}\Z")
+_INDEX = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _NOT_FINITE = re.compile(rb"[\[,:]\s*[-+]?(?:nan|inf|infinity)\b", re.IGNORECASE)
 _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -145,6 +145,14 @@ def _parse(text: bytes) -> _Answer:
     raise InvalidResponseError("The answer holds NaN or Infinity.", reason="not_finite")
 
 
+def read_usage(body: bytes) -> Mapping[str, Any] | None:
+    """Return the usage of an answer that may be wrong in everything else. Never raises."""
+    try:
+        return _usage(_decode_answer(trim(body)).usage)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def trim(body: bytes) -> bytes:
     """Drop a byte order mark and the white space that OpenRouter sends to keep a line alive."""
     return body.removeprefix(_BOM).strip(_WHITE)
@@ -163,7 +171,7 @@ def _refuse_repeated_keys(text: bytes, items: Sequence[_Item]) -> None:
     """
     between = _between_vectors(text, items)
     if between is not None:
-        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding":') > 0
+        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > len(items)
         repeated = repeated or between.count(b'"index"') > len(items)
         repeated = repeated or b"\\u" in between  # a key in disguise?
         if not repeated:

@@ -8,14 +8,14 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from openrouter_embed.core import codec
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
+from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
 from openrouter_embed.result import EmbeddingResult, Usage
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from openrouter_embed.core.plan import Plan
+    from openrouter_embed.core.wire import Fault
 
     Matrix = NDArray[np.float32]
 
@@ -121,6 +122,24 @@ class Collector:
         self.plan.tokens.extend(unit_tokens(text) for text in texts)
         return self._parts.divide(unit, first, [len(part) for part in parts])
 
+    @property
+    def known_width(self) -> int | None:
+        """How wide the vectors are, as far as anybody knows."""
+        return self.width or self._fallback_width
+
+    def billed(self, reply: Reply | Fault) -> Usage:
+        """Return what an answer that was not believed says it cost."""
+        return _usage(codec.read_usage(reply.body), 0) if isinstance(reply, Reply) else Usage()
+
+    @property
+    def divided(self) -> bool:
+        """Whether any input was sent in parts."""
+        return len(self.plan.units) > self.count
+
+    def lost(self, unit: int) -> bool:
+        """Whether a unit, or the input it is a part of, has failed."""
+        return self._parts.owner(unit) in self.failures
+
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
@@ -171,15 +190,16 @@ class Collector:
         if plan.rows is not None:
             # Position -1 stands for empty inputs: the extra last row holds their zeros.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+        prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
-            vectors=rows if plan.count else np.zeros((0, 0), np.float32),
+            vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
             failures=self._by_position(),
             usage=self.usage,
             model=self._model,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
             flags=self._flags_by_position(),
-            prepared=None if normalize or self.failures else self._prepared(),
+            prepared=prepared,
         )
 
     def _prepared(self) -> list[list[float]] | None:
@@ -192,7 +212,7 @@ class Collector:
 
     def _matrix(self) -> Matrix:
         if self._rows is None:
-            width = self.width or self._fallback_width or 0
+            width = self.known_width or 0
             self._rows = np.empty((self.count, width), dtype=np.float32)
         lost = [unit for unit, have in enumerate(self._have) if not have]
         if lost:
@@ -215,6 +235,12 @@ class Collector:
         return table
 
 
+def _shared(rows: Matrix, prepared: object) -> Matrix:
+    """Keep the matrix as it is while lists of its numbers exist: the two must not differ."""
+    rows.flags.writeable = prepared is None
+    return rows
+
+
 def _check_host(served: str, wanted: str | None) -> None:
     if wanted and served and served != wanted:
         raise InvalidResponseError(
@@ -231,8 +257,10 @@ def _plain(error: EmbeddingError) -> EmbeddingError:
 
 
 def _normalize(rows: Matrix) -> None:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    np.divide(rows, lengths, out=rows, where=lengths > 0)
+    # In float64: squares of large or tiny float32 numbers are no float32 numbers.
+    squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    lengths = np.sqrt(squares)[:, np.newaxis]
+    np.divide(rows, lengths, out=rows, where=lengths > 0, casting="unsafe")
 
 
 def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
@@ -248,7 +276,11 @@ def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
     )
 
 
+LARGEST: Final = 1e15
+
+
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    # Nothing is counted in numbers that large, and they fit no float.
+    return value if 0 <= value < LARGEST else None

@@ -13,9 +13,14 @@ import msgspec
 
 from openrouter_embed.core.codec import trim
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
-from openrouter_embed.core.verdict import MAX_WAIT, backoff, judge
+from openrouter_embed.core.verdict import BACKOFF_BASE, MAX_WAIT, backoff, judge
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
-from openrouter_embed.errors import DeadlineExceededError, EmbeddingError, InvalidResponseError
+from openrouter_embed.errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    EmbeddingError,
+    InvalidResponseError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +32,18 @@ class Fetch:
     """A request for one JSON object; see the head of this file."""
 
     def __init__(
-        self, path: str, settings: Settings, *, now: float, chance: Callable[[], float]
+        self,
+        path: str,
+        settings: Settings,
+        *,
+        now: float,
+        chance: Callable[[], float],
+        closed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
         self._settings = settings
         self._chance = chance
+        self._closed = closed
         self._deadline = math.inf if settings.deadline is None else now + settings.deadline
         self._sent = 0
         self._causes: list[str] = []
@@ -44,6 +56,7 @@ class Fetch:
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
         if self._answer is None and self._error is None:
+            self._check_closed()
             self._check_time(now)
         if self._abort:
             self._abort = False
@@ -57,7 +70,15 @@ class Fetch:
             return Send(request)
         return Wait(min(self._deadline, self._ready if self._expires is None else self._expires))
 
+    def _check_closed(self) -> None:
+        if self._closed():
+            self._abort = self._expires is not None
+            self._expires = None
+            self._error = ClientClosedError("The client was closed during the call.")
+
     def _check_time(self, now: float) -> None:
+        if self._error is not None:
+            return
         in_flight = self._expires is not None
         if now >= self._deadline:
             self._abort = in_flight
@@ -87,8 +108,8 @@ class Fetch:
         often = self._causes.count(verdict.cause) >= verdict.rule.retry.value
         spent = len(self._causes) >= self._settings.max_retries
         wait = verdict.after
-        if wait is None:
-            wait = backoff(len(self._causes), self._chance())
+        if wait is None or wait < BACKOFF_BASE:
+            wait = max(wait or 0.0, backoff(len(self._causes), self._chance()))
         if often or spent or wait > MAX_WAIT or now + wait >= self._deadline:
             self._error = verdict.error
             self._error.attempts = self._sent

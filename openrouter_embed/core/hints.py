@@ -37,7 +37,14 @@ def _fixed(text: str) -> Callable[[str], str]:
     return lambda _: text
 
 
+_UNREASONED: Final = re.compile(r"gave no reason|<html|<!doctype", re.IGNORECASE)
+"""A 404 that is no answer of the API's, but of whatever stands at another address."""
+_OTHER_PLACE: Final = "Check `base_url`: it should end in /api/v1."
 _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
+    (
+        re.compile(r"support (image|audio|video|file)\w* input|no image", re.IGNORECASE),
+        _fixed("This model takes no such input: `openrouter-embed models` lists what each takes."),
+    ),
     (
         re.compile(r"input[_ ]type", re.IGNORECASE),
         _fixed(
@@ -64,6 +71,10 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
         re.compile(r"encoding[_ ]format|base64", re.IGNORECASE),
         _fixed("Pass `encoding_format='float'`."),
     ),
+    (
+        re.compile(r"context length|maximum (context|length)|token limit", re.IGNORECASE),
+        _fixed("Pass `long_input='split'` to embed it in parts."),
+    ),
 )
 
 
@@ -71,8 +82,15 @@ def advise(error: APIError, model: str) -> None:
     """Append advice to a refusal's message, if there is any."""
     if error.status not in (400, 404, 422):
         return
+    if error.status == 404 and _UNREASONED.search(error.message):
+        _append(error, _OTHER_PLACE)
+        return
     for pattern, advice in _HINTS:
         if pattern.search(error.message):
-            error.message = f"{error.message} {advice(model)}"
-            error.args = (error.message,)
+            _append(error, advice(model))
             return
+
+
+def _append(error: APIError, advice: str) -> None:
+    error.message = f"{error.message} {advice}"
+    error.args = (error.message,)

@@ -31,6 +31,7 @@ from openrouter_embed.core.plan import BodyMaker, Limits, Packer, Plan
 from openrouter_embed.core.redact import redact
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
 from openrouter_embed.core.verdict import (
+    BACKOFF_BASE,
     MAX_ERROR_BYTES,
     MAX_WAIT,
     Scope,
@@ -43,9 +44,12 @@ from openrouter_embed.errors import (
     APIError,
     BudgetExceededError,
     ClientClosedError,
+    ConfigurationError,
     DeadlineExceededError,
     EmbeddingError,
     InvalidResponseError,
+    TransportError,
+    bare,
 )
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
@@ -55,6 +59,10 @@ if TYPE_CHECKING:
     from openrouter_embed.settings import Settings
 
 
+DEEPEST: Final = 3
+"""How often the parts of a text are cut again while no answer has been believed."""
+SHORTEST_PART: Final = 8
+"""Tokens below which a text is too long for no model."""
 PATH: Final = "/embeddings"
 ATTEMPT_HEADER: Final = "X-OpenRouter-Embed-Attempt"
 MAX_REPLY: Final = 64 * 1024 * 1024
@@ -68,19 +76,28 @@ JITTER: Final = 0.1
 
 
 class FormatMemory:
-    """What a client has learned of its models' hosts: who fails on base64, who serves."""
+    """What a client has learned of its models: who fails on base64, who serves, how wide."""
 
     def __init__(self) -> None:
         self._floats: set[str] = set()
         self._hosts: dict[str, str] = {}
+        self._widths: dict[str, int] = {}
 
-    def host(self, model: str) -> str | None:
-        """Return the host that the model's vectors come from, once one has served."""
-        return self._hosts.get(model)
+    def width(self, space: str) -> int | None:
+        """Return the width of vectors seen in a space; every later one must have it, too."""
+        return self._widths.get(space)
 
-    def served(self, model: str, host: str) -> None:
-        """Remember the first host that served a model; empty where the server names none."""
-        self._hosts.setdefault(model, host)
+    def seen(self, space: str, width: int) -> None:
+        """Remember the width of the first vectors of a space."""
+        self._widths.setdefault(space, width)
+
+    def host(self, route: str) -> str | None:
+        """Return the host that served first under a model and preferences, if one has."""
+        return self._hosts.get(route)
+
+    def served(self, route: str, host: str) -> None:
+        """Remember the first host that served; empty where the server names none."""
+        self._hosts.setdefault(route, host)
 
     def prefers_floats(self, model: str) -> bool:
         """Whether base64 has failed for this model."""
@@ -173,6 +190,7 @@ class _Batch:
     retries: int = 0
     causes: tuple[str, ...] = ()
     hunted: bool = False
+    depth: int = 0
 
 
 @dataclass(slots=True)
@@ -220,13 +238,18 @@ class Job:
         self._ports = ports
         self._ledger = ledger or Ledger()
         self._packer = Packer(plan, limits)
-        self._rows = Collector(plan, terms.width, terms.expected_width, lists=terms.lists)
+        self._space = f"{terms.model} {terms.width}"
+        width = terms.width or formats.width(self._space)
+        self._rows = Collector(plan, width, terms.expected_width, lists=terms.lists)
         self._ids = itertools.count()
         self._again: list[tuple[float, int, _Batch]] = []
         self._suspects: deque[tuple[_Batch, Verdict]] = deque()
         self._flights: dict[int, _Flight] = {}
         self._aborts: deque[int] = deque()
         self._error: EmbeddingError | None = None
+        self.complaint = ""
+        """What a listener did wrong, to be told once the call is over."""
+        self._believed = False
         self._broke = False
         self._poor_until = -math.inf
         self._extra = 0
@@ -245,8 +268,7 @@ class Job:
         if self._error is None and self._sendable(now):
             leave = self._pacer.enter(now, self._ports.wake, urgent=self._ports.urgent)
             if isinstance(leave, Ticket):
-                request = self._launch(now, leave)
-                return self.next(now) if request is None else Send(request)
+                return self._send(now, leave)
             return self._wait(leave.until)
         # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
         self._pacer.forget(self._ports.wake)
@@ -274,18 +296,29 @@ class Job:
 
     def _pinned(self) -> str | None:
         """Return the only host that may serve, once it is known."""
-        return (self._formats.host(self._terms.model) or None) if self._terms.pin else None
+        return (self._formats.host(self._bodies.route) or None) if self._terms.pin else None
 
     def _finding_host(self) -> bool:
-        return self._terms.pin and self._formats.host(self._terms.model) is None
+        return self._terms.pin and self._formats.host(self._bodies.route) is None
 
-    def _launch(self, now: float, ticket: Ticket) -> Request | None:
+    def _send(self, now: float, ticket: Ticket) -> Step:
+        """Launch a request; whatever goes wrong, the place and the money set aside come back."""
         batch = self._pick(now)
         tokens = sum(self._plan.tokens[unit] for unit in batch.units)
         held = tokens * (self._terms.price or 0.0)
         if not self._ledger.reserve(held):
             self._stop_spending(batch, ticket, now)
-            return None
+            return self.next(now)
+        try:
+            return Send(self._launch(batch, ticket, tokens, held, now))
+        except BaseException:
+            self._pacer.release(ticket, Signal.NEUTRAL)
+            self._ledger.settle(held, 0.0)
+            raise
+
+    def _launch(
+        self, batch: _Batch, ticket: Ticket, tokens: int, held: float, now: float
+    ) -> Request:
         batch = replace(batch, attempts=batch.attempts + 1)
         units = [self._plan.units[unit] for unit in batch.units]
         encoding = self._encoding()
@@ -308,7 +341,8 @@ class Job:
         self._pacer.release(ticket, Signal.NEUTRAL)
         self._requeue(batch, -math.inf)
         self._broke = True
-        if not self._flights and self._ledger.busy:
+        # A call that blocks the others' thread would wait for ever for what they set aside.
+        if not self._flights and self._ledger.busy and not self._ports.urgent:
             self._poor_until = now + POLL
         elif not self._flights:
             self._error = BudgetExceededError(
@@ -386,13 +420,16 @@ class Job:
                 usage = self._rows.accept(batch.units, outcome.body, self._pinned())
             except InvalidResponseError as error:
                 doubt = error
+                bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
         refused = isinstance(outcome, Reply) and doubt is None
-        self._land(request_id, verdict.rule.signal, spent=0.0 if refused else None)
-        self._charge(Usage(requests=1))
+        billed = Usage() if doubt is None else self._rows.billed(outcome)
+        spent = 0.0 if refused else billed.cost
+        self._land(request_id, verdict.rule.signal, spent=spent)
+        self._charge(billed + Usage(requests=1))
         stale = isinstance(outcome, Fault) and outcome.stale
         self._settle(flight, verdict, now, stale=stale)
 
@@ -400,8 +437,10 @@ class Job:
         price = self._terms.price or 0.0
         spent = usage.cost if usage.cost is not None else usage.total_tokens * price
         flight = self._land(request_id, Signal.FINE, spent=spent)
+        self._believed = True
         self._pacer.succeeded(retried=flight.batch.retries > 0)
-        self._formats.served(self._terms.model, self._rows.host)
+        self._formats.served(self._bodies.route, self._rows.host)
+        self._formats.seen(self._space, self._rows.width or 0)
         self._charge(usage + Usage(requests=1))
         self._report()
 
@@ -418,10 +457,16 @@ class Job:
         self._ports.on_usage(usage)
 
     def _report(self) -> None:
-        if self._ports.on_progress is not None:
-            done = self._rows.settled + self._plan.count - self._rows.count
-            self._ports.on_progress(
-                Progress(done=done, total=self._plan.count, usage=self._rows.usage)
+        listener = self._ports.on_progress
+        if listener is None or self.complaint:
+            return
+        done = self._rows.settled * self._plan.count // max(1, self._rows.count)
+        try:
+            listener(Progress(done=done, total=self._plan.count, usage=self._rows.usage))
+        except Exception as error:  # noqa: BLE001 - whatever the user's listener raises
+            # What is paid is worth more than what is shown: the call goes on without it.
+            self.complaint = (
+                f"`on_progress` raised {type(error).__name__} and was not called again."
             )
 
     def _settle(self, flight: _Flight, verdict: Verdict, now: float, *, stale: bool) -> None:
@@ -457,6 +502,9 @@ class Job:
         if verdict.after is None:
             # Longer with bad luck, not with age: a server that mostly answers is asked again soon.
             wait = backoff(min(batch.retries, self._pacer.failures // 2), chance)
+        elif verdict.after < BACKOFF_BASE:
+            # A server that says "at once" is not taken at its word for ever.
+            wait = max(verdict.after, backoff(batch.retries, chance))
         else:
             wait = verdict.after * (1 + JITTER * chance)
         ready = now + wait
@@ -490,13 +538,19 @@ class Job:
         too_long = verdict.length or verdict.size
         if self._terms.long_input != "split" or not too_long or not isinstance(whole, str):
             return False
+        # Cut again and again, and never accepted: it is refused for another reason.
+        in_vain = batch.depth >= DEEPEST and not self._believed
+        tokens = self._plan.tokens[unit]
+        if self._rows.lost(unit) or in_vain or tokens < SHORTEST_PART:
+            return False
         prefix = self._bodies.prefix
-        count = count_parts(self._plan.tokens[unit], self._terms.input_tokens)
+        count = count_parts(tokens, self._terms.input_tokens)
         parts = split_text(whole[len(prefix) :], count)
         if len(parts) < 2:
             return False
         for part in self._rows.divide(unit, parts, prefix):
-            self._requeue(_Batch([part], attempts=batch.attempts), -math.inf)
+            child = _Batch([part], attempts=batch.attempts, depth=batch.depth + 1)
+            self._requeue(child, -math.inf)
         return True
 
     def _fail(self, batch: _Batch, verdict: Verdict) -> None:
@@ -505,12 +559,23 @@ class Job:
         if isinstance(error, APIError):
             redact(error, [self._plan.units[unit] for unit in batch.units])
             advise(error, self._terms.model)
+        elif isinstance(error, TransportError) and batch.attempts > 1:
+            error.message += f" It was tried {batch.attempts} times."
+            error.args = (error.message,)
         self._rows.fail(batch.units, error)
+        self._drop_lost_parts()
         scope = verdict.rule.scope
         single = scope is Scope.INPUT and len(batch.units) == 1
         if scope is Scope.CALL or not (single or self._terms.on_error == "return"):
             self._error = self._error or copy.copy(error)
         self._report()
+
+    def _drop_lost_parts(self) -> None:
+        """Send no more parts of an input that has failed: they would be paid in vain."""
+        if self._rows.divided:
+            kept = [entry for entry in self._again if not self._rows.lost(entry[2].units[0])]
+            self._again = kept
+            heapq.heapify(self._again)
 
     # ------------------------------------------------------------------ hunting culprits
 
@@ -553,6 +618,11 @@ class Job:
         """
         rows = self._rows
         error = self._error
+        if self._plan.empty and not self._plan.units and not rows.known_width:
+            raise ConfigurationError(
+                "All inputs are empty, and how wide this model's vectors are is not known yet: "
+                "pass `dimensions=`, or embed a text first."
+            )
         if self._terms.on_error == "return":
             return rows.result(error, normalize=self._terms.normalize)
         if error is None and rows.failures:

@@ -114,15 +114,23 @@ def unit_tokens(unit: str | Item) -> int:
         return estimate_tokens(unit)
     if unit.kind == "tokens":
         return len(unit.value)
-    content = _read_content(unit)
-    texts = [str(part["text"]) for part in content["content"] if "text" in part]
-    media = len(content["content"]) - len(texts)
+    texts = unit_texts(unit)
+    media = len(_read_content(unit)["content"]) - len(texts)
     return sum(map(estimate_tokens, texts)) + MEDIA_TOKENS * media
 
 
 def _read_content(unit: Item) -> dict[str, list[dict[str, Any]]]:
     content: dict[str, list[dict[str, Any]]] = msgspec.json.decode(cast(bytes, unit.value))
     return content
+
+
+def unit_texts(unit: str | Item) -> list[str]:
+    """Return the texts of a unit; token ids and media have none."""
+    if isinstance(unit, str):
+        return [unit]
+    if unit.kind == "tokens":
+        return []
+    return [str(part["text"]) for part in _read_content(unit)["content"] if "text" in part]
 
 
 MEDIA_TOKENS: Final = 270
@@ -219,6 +227,8 @@ class BodyMaker:
             **settings.extra_body,
         }
         self._rest = {name: value for name, value in fields.items() if value is not None}
+        self.route = f"{settings.model} {encode(fields['provider']).decode()}"
+        """What decides who may serve: hosts are remembered under it."""
 
     def make(
         self, units: Sequence[str | Item], encoding_format: str, host: str | None = None
@@ -226,8 +236,7 @@ class BodyMaker:
         """Return the body of a request for these units, for one host alone if one is named."""
         rest = self._rest
         if host is not None:
-            only = {"only": [host], "allow_fallbacks": False}
-            rest = {**rest, "provider": {**rest.get("provider", {}), **only}}
+            rest = {**rest, "provider": pin(rest.get("provider", {}), host)}
         return encode(
             {
                 "model": self._model,
@@ -236,6 +245,22 @@ class BodyMaker:
                 **rest,
             }
         )
+
+
+def pin(preferences: dict[str, Any], host: str) -> dict[str, Any]:
+    """Narrow preferences to one host, never beyond the hosts the user allows.
+
+    The user may have named an endpoint (`deepinfra/bf16`) where an answer names its host
+    (`DeepInfra`): then the user's own name stays, because it says more.
+    """
+    allowed: list[str] = preferences.get("only", [])
+    named = [name for name in allowed if _slug(name.split("/", 1)[0]) == _slug(host)]
+    only = named or allowed or [host]
+    return {**preferences, "only": only, "allow_fallbacks": False}
+
+
+def _slug(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def _plain(unit: Item) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from openrouter_embed.core.plan import unit_texts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,7 +24,7 @@ _MARK: Final = "[input]"
 
 def redact(error: APIError, units: Sequence[str | Item]) -> None:
     """Replace quotations of these inputs in an API error's message."""
-    texts = [unit for unit in units if isinstance(unit, str)]
+    texts = [text for unit in units for text in unit_texts(unit)]
     clean = cut_quotations(error.message, texts)
     if clean != error.message:
         error.message = clean

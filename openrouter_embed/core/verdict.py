@@ -277,7 +277,8 @@ _PARAMETER_WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 _LENGTH_WORDS: Final = re.compile(
-    r"context length|too long|maximum (?:context|length)|token limit|exceed|at least 1 token",
+    r"context length|too long|maximum (?:context|length)|token limit|at least 1 token"
+    r"|exceed\w*[^.]{0,60}(?:context|tokens?|length)",
     re.IGNORECASE,
 )
 
@@ -309,9 +310,9 @@ def _api_error(
         text,
         status=status,
         http_status=http_status,
-        code=printable(kind, 80) if isinstance(kind, str) else None,
-        provider=printable(provider, 80) if isinstance(provider, str) else None,
-        detail=problem.metadata,
+        code=hide_keys(printable(kind, 80)) if isinstance(kind, str) else None,
+        provider=hide_keys(printable(provider, 80)) if isinstance(provider, str) else None,
+        detail=_without_keys(problem.metadata),
         retry_after=after,
     )
 
@@ -322,6 +323,17 @@ _KEY: Final = re.compile(r"\b(sk|pk|key)-[\w-]{6,}")
 def hide_keys(text: str) -> str:
     """Mask whatever looks like an API key; a server may echo the one it refuses."""
     return _KEY.sub(r"\1-***", text)
+
+
+def _without_keys(value: Any) -> Any:
+    if isinstance(value, str):
+        return hide_keys(value)
+    if isinstance(value, dict):
+        table = cast("dict[str, Any]", value)
+        return {hide_keys(str(name)): _without_keys(inner) for name, inner in table.items()}
+    if isinstance(value, list):
+        return [_without_keys(inner) for inner in cast("list[object]", value)]
+    return value
 
 
 MAX_ERROR_BYTES: Final = 2 * 1024 * 1024

@@ -104,7 +104,7 @@ SOCKET_SLACK: Final = 5.0
 
 _SENTENCES: Final[dict[FaultKind, str]] = {
     FaultKind.DNS: "The host name {host} does not resolve: check `base_url` and the network.",
-    FaultKind.CONNECT: "No connection to {host}.",
+    FaultKind.CONNECT: "No connection to {host}: check `base_url`, the network and any proxy.",
     FaultKind.TLS: "No trusted TLS connection to {host}: check the certificate, `ca_bundle` and "
     "the clock.",
     FaultKind.RESET: "The connection to {host} was lost before the answer.",

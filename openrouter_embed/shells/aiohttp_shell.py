@@ -37,7 +37,13 @@ from openrouter_embed.core.wire import (
 )
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.shells.route import find_route
-from openrouter_embed.shells.shared import FramingError, check_head, forget_frames, unforeseen
+from openrouter_embed.shells.shared import (
+    FramingError,
+    check_head,
+    conceal,
+    forget_frames,
+    unforeseen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -85,6 +91,8 @@ def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
                 yield from _linked(link, depth + 1)
 
 
+GRACE: Final = 1.0
+"""Seconds that cancelled requests have to end; a limiter may swallow its cancellation."""
 LARGE_BODY: Final = 512 * 1024
 """Bytes above which one write would keep the event loop busy; aiohttp warns from 1 MiB."""
 
@@ -174,11 +182,12 @@ class AiohttpTransport:
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
+        sent = self._request_headers(request)
         async with session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
             data=_payload(request.body),
-            headers=self._request_headers(request),
+            headers=sent,
             allow_redirects=False,
             proxy=self._route.proxy,
             timeout=aiohttp.ClientTimeout(
@@ -190,6 +199,7 @@ class AiohttpTransport:
             headers = check_head(response.headers.items())
             body = await _read(response, request.max_reply)
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
+        content = conceal(content, sent["Authorization"])
         return Reply(response.status, headers, content, time.time())
 
     def _request_headers(self, request: Request) -> dict[str, str]:
@@ -351,13 +361,22 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
     """
     box: Box = deque()
     tasks: dict[int, asyncio.Task[None]] = {}
+    dropped: set[int] = set()
     try:
         while True:
             step = job.next(time.monotonic())
             if isinstance(step, Send):
-                work = _work(step.request, box, bell, transport, settings)
+                work = _work(
+                    step.request,
+                    box=box,
+                    bell=bell,
+                    dropped=dropped,
+                    transport=transport,
+                    settings=settings,
+                )
                 tasks[step.request.id] = asyncio.create_task(work)
             elif isinstance(step, Abort):
+                dropped.add(step.id)
                 tasks[step.id].cancel()
             elif isinstance(step, Wait):
                 await bell.wait(step.until)
@@ -367,8 +386,10 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
     finally:
         for request_id in job.close():
             if request_id in tasks:  # it may have been cancelled before it was begun
+                dropped.add(request_id)
                 tasks[request_id].cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=GRACE)
 
 
 def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
@@ -384,11 +405,22 @@ def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
 
 
 async def _work(
-    request: Request, box: Box, bell: Bell, transport: AiohttpTransport, settings: Settings
+    request: Request,
+    *,
+    box: Box,
+    bell: Bell,
+    dropped: set[int],
+    transport: AiohttpTransport,
+    settings: Settings,
 ) -> None:
     outcome: Outcome | BaseException
     try:
         outcome = await _limited(request, box, bell, settings) or await transport.send(request)
+    except asyncio.CancelledError:
+        if request.id in dropped:
+            raise
+        # Not we, but a limiter, a key callable or a session that closes: the call must hear of it.
+        outcome = Fault(FaultKind.RESET, "The request was cancelled from outside.")
     except Exception as error:  # noqa: BLE001 - raised again by the call
         outcome = error
     box.append((request.id, outcome))
@@ -396,8 +428,8 @@ async def _work(
 
 
 async def _limited(request: Request, box: Box, bell: Bell, settings: Settings) -> Fault | None:
-    if settings.limiter is None:
-        return None
+    if settings.limiter is None or request.method == "GET":
+        return None  # what costs nothing needs no leave
     try:
         await settings.limiter.aacquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises

@@ -39,9 +39,15 @@ from openrouter_embed.core.wire import (
     Request,
     fault,
 )
-from openrouter_embed.errors import ConfigurationError, EmbeddingError
+from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
 from openrouter_embed.shells.route import Route, find_route
-from openrouter_embed.shells.shared import FramingError, check_head, forget_frames, unforeseen
+from openrouter_embed.shells.shared import (
+    FramingError,
+    check_head,
+    conceal,
+    forget_frames,
+    unforeseen,
+)
 from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
@@ -300,6 +306,7 @@ class RequestsTransport:
         self._headers = {name: _wire_text(text) for name, text in settings.headers().items()}
         self._session = settings.session
         self._own: _Adapter | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self.workers = Workers()
 
@@ -344,6 +351,7 @@ class RequestsTransport:
         body = _read(response.raw, request.max_reply)
         progress.whole = True
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
+        content = conceal(content, str(prepared.headers["Authorization"]))
         return Reply(response.status_code, headers, content, time.time())
 
     def _prepare(self, request: Request) -> requests.PreparedRequest:
@@ -366,6 +374,8 @@ class RequestsTransport:
             extra = {"verify": session.verify, "cert": session.cert, "proxies": session.proxies}
             return _refuse_retries(session.get_adapter(url)), extra
         with self._lock:
+            if self._closed:
+                raise ClientClosedError("The client was closed during the call.")
             if self._own is None:
                 self._own = _Adapter(self._route)
             adapter = self._own
@@ -375,6 +385,7 @@ class RequestsTransport:
     def close(self) -> None:
         """Close the connections that are ours; the caller's session is left alone."""
         with self._lock:
+            self._closed = True
             adapter, self._own = self._own, None
         if adapter is not None:
             adapter.close()
@@ -498,8 +509,8 @@ def _task(
 
 def _limited(attempt: Attempt, inbox: Inbox, settings: Settings) -> Fault | None:
     """Ask the limiter, here in the worker thread, where blocking blocks nobody else."""
-    if settings.limiter is None:
-        return None
+    if settings.limiter is None or attempt.request.method == "GET":
+        return None  # what costs nothing needs no leave
     try:
         settings.limiter.acquire(attempt.request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises

@@ -22,6 +22,12 @@ MAX_LENGTH_DIGITS: Final = 18
 """Digits of a Content-Length that every parser holds in 64 bits."""
 
 
+SHORTEST_KEY: Final = 8
+"""Characters below which a key could stand in a body by chance."""
+LARGEST_ECHO: Final = 64 * 1024
+"""Bytes above which a body is vectors, not an error that could quote the key."""
+
+
 class FramingError(Exception):
     """An answer's head is malformed or contradicts itself."""
 
@@ -52,6 +58,14 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
+
+
+def conceal(body: bytes, authorization: str) -> bytes:
+    """Mask the key in a body that is small enough to be an error: servers echo what they refuse."""
+    key = authorization.removeprefix("Bearer ").encode()
+    if len(key) < SHORTEST_KEY or len(body) > LARGEST_ECHO or key not in body:
+        return body
+    return body.replace(key, b"***")
 
 
 def forget_frames(error: BaseException) -> None:

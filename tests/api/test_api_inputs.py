@@ -226,7 +226,7 @@ WRONG = {
     "an inner list of texts": ([["a", "b"]], "Input 0 is a list of strings"),
     "a stranger in a joint input": ([["a", None, CAT]], "Input 0 holds a NoneType"),
     "an empty text in a joint input": ([["", CAT]], "Input 0 holds an empty text"),
-    "a mapping": ({"text": "a"}, "Input 0 is a mapping"),
+    "a mapping": ({"text": "a"}, r"Input 0 is a mapping: .*`d\['text'\]`"),
     "a content part without a type": ([{"content": [{"text": "a"}]}], "without a `type`"),
     "an empty content": (["a", {"content": []}], "Input 1 is a mapping"),
     "half of a surrogate pair": (["a", "\ud83d"], "Input 1 holds half of a surrogate pair"),

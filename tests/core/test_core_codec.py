@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import math
+import random
 import struct
 import zlib
 
@@ -272,16 +273,15 @@ def test_no_refusal_quotes_the_answer(name):
 
 # ---------------------------------------------------------------- whatever comes
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["data", "index", "embedding", "usage", "model", "x"]), inner
-        )
-    ),
-    max_leaves=12,
-)
+KEYS = st.sampled_from(["data", "index", "embedding", "usage", "model", "x"])
+
+
+def nested(inner):
+    return st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+JSON = st.recursive(LEAVES, nested, max_leaves=12)
 COMPONENTS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 MATRICES = st.integers(1, 4).flatmap(
     lambda width: st.lists(
@@ -290,18 +290,22 @@ MATRICES = st.integers(1, 4).flatmap(
 )
 
 
+TOKENS = [
+    b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"NaN", b"1e999", b"-", b"\\",
+    b'"index": 0', b'"data": []', b"\xff", b"\x00", b" ",
+]  # fmt: skip
+
+
 @st.composite
 def mutated(draw):
     """A valid answer with pieces cut out, doubled, swapped or overwritten."""
     matrix = draw(MATRICES)
     as_text = draw(st.booleans())
     raw = bytearray(body([b64(v) for v in matrix] if as_text else matrix))
-    tokens = [b'"', b"[", b"]", b"{", b"}", b",", b":", b"null", b"NaN", b"1e999", b"-", b"\\",
-              b'"index": 0', b'"data": []', b"\xff", b"\x00", b" "]  # fmt: skip
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(raw)))
         end = min(len(raw), start + draw(st.integers(0, 12)))
-        new = draw(st.sampled_from(tokens) | st.binary(max_size=3) | st.just(bytes(raw[start:end])))
+        new = draw(st.sampled_from(TOKENS) | st.binary(max_size=3) | st.just(bytes(raw[start:end])))
         raw[start:end] = new
     return bytes(raw), len(matrix)
 
@@ -360,11 +364,20 @@ def test_valid_answers_are_restored_exactly(matrix, chance, data):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-@given(st.one_of(mutated(), st.binary(max_size=300).map(lambda raw: (raw, 1))))
-@settings(max_examples=100_000, deadline=None)
-def test_a_hundred_thousand_answers_are_valid_or_refused(case):
-    check_anything(*case)
+@pytest.mark.parametrize("seed", range(12))
+def test_ten_thousand_answers_are_valid_or_refused(seed):
+    """Plain chance is a hundred times faster than hypothesis, and needs no shrinking to be read."""
+    chance = random.Random(seed)
+    for _ in range(10_000):
+        width, count = chance.randint(1, 4), chance.randint(1, 5)
+        matrix = [[chance.uniform(-9, 9) for _ in range(width)] for _ in range(count)]
+        raw = bytearray(body([b64(v) if chance.random() < 0.5 else v for v in matrix]))
+        for _ in range(chance.randint(0, 4)):
+            start = chance.randrange(len(raw) + 1)
+            old = raw[start : start + chance.randint(0, 12)]
+            new = chance.choice([*TOKENS, bytes(old), bytes(old) * 2, chance.randbytes(3), b""])
+            raw[start : start + len(old)] = new
+        check_anything(bytes(raw), count)
 
 
 # ---------------------------------------------------------------- requests

@@ -79,6 +79,10 @@ def test_a_redacted_error_says_the_same_everywhere():
         ("No endpoints found for this", 404, "openai/text-embedding-3-small"),
         ("dimensions are not supported", 400, "Leave `dimensions` out"),
         ("bad encoding_format", 422, "encoding_format='float'"),
+        ("The API gave no reason.", 404, "it should end in /api/v1"),
+        ("<!DOCTYPE html><html>", 404, "it should end in /api/v1"),
+        ("No endpoints found that support image input", 404, "takes no such input"),
+        ("maximum context length is 512 tokens", 400, "long_input='split'"),
     ],
 )  # fmt: skip
 def test_a_refusal_carries_advice(message, status, advice):

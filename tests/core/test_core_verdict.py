@@ -347,20 +347,20 @@ def test_an_endless_message_is_cut_before_any_pattern_sees_it():
     assert verdict.cause == "status:400:input"
 
 
-TREES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["error", "message", "code", "metadata", "headers", "availability", "retry-after",
-                 "retry_after", "retry_after_seconds", "provider_name", "error_type", "reasons"]
-            ),
-            inner,
-        )
-    ),
-    max_leaves=10,
+KEYS = st.sampled_from(
+    ["error", "message", "code", "metadata", "headers", "availability", "retry-after",
+     "retry_after", "retry_after_seconds", "provider_name", "error_type", "reasons"]
 )  # fmt: skip
+
+
+def nested(inner):
+    return st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner)
+
+
+NUMBERS = st.integers(-(10**30), 10**30) | st.floats()
+TREES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=20), nested, max_leaves=10
+)
 HEADERS = st.dictionaries(
     st.sampled_from(["retry-after", "retry-after-ms", "date", "x-should-retry"]), WORDS
 )

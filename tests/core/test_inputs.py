@@ -264,14 +264,25 @@ def test_an_image_may_be_read_from_a_file(tmp_path):
     )
 
 
-def test_a_file_that_cannot_be_read_is_refused_without_its_name(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"cat\.png` cannot be read: No such file"):
+        ImageInput.from_path(tmp_path / "cat.png")
+
+
+def test_a_text_that_was_passed_for_a_path_is_not_quoted(tmp_path):
     with pytest.raises(ConfigurationError, match="No such file") as caught:
-        ImageInput.from_path(tmp_path / "CANARY.png")
+        ImageInput.from_path("CANARY of a text. And more")
     assert "CANARY" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         ImageInput.from_path(tmp_path)
     with pytest.raises(ConfigurationError, match="no valid path"):
         ImageInput.from_path("a\0b")
+
+
+@pytest.mark.parametrize("wrong", ["cat.png", b"bytes", None])
+def test_an_image_that_is_not_made_by_a_constructor_is_refused_with_their_names(wrong):
+    with pytest.raises(ConfigurationError, match=r"ImageInput\.from_path"):
+        ImageInput(wrong)
 
 
 def test_an_image_may_come_from_pillow():

@@ -156,5 +156,6 @@ def test_the_rag_example_uses_the_live_api_where_there_is_a_key(
     assert os.environ["OPENROUTER_API_KEY"]  # the fixture's, and its base URL
     monkeypatch.setattr(sys, "argv", ["langchain_rag.py"])
     runpy.run_path(str(ROOT / "examples" / "langchain_rag.py"), run_name="__main__")
-    assert "Using the live API with voyageai/voyage-4." in capsys.readouterr().out
+    origin = openrouter_emulator.base_url.split("/")[2]
+    assert f"Using the API at {origin} with voyageai/voyage-4." in capsys.readouterr().out
     assert openrouter_emulator.stats.requests == 2

@@ -68,11 +68,25 @@ def test_none_is_unset_but_for_roles():
     assert embeddings.query_prefix is None
 
 
+def test_an_argument_that_is_not_needed_here_is_refused_as_such():
+    with pytest.raises(ConfigurationError, match=r"`check_embedding_ctx_length`\. Leave it out"):
+        OpenRouterEmbeddings(model="m", check_embedding_ctx_length=False)
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("dimension", "dimensions"), ("openrouter_key", "openrouter_api_key"), ("apikey", "api_key")],
+    [
+        ("dimension", "dimensions"),
+        ("openrouter_key", "openrouter_api_key"),
+        ("apikey", "api_key"),
+        ("api_base", "base_url"),
+        ("batch_size", "max_batch_inputs"),
+        ("num_workers", "max_concurrency"),
+        ("show_progress", "show_progress_bar"),
+        ("output_dimensionality", "dimensions"),
+    ],
 )
-def test_an_unknown_argument_suggests_the_nearest(name, meant):
+def test_an_unknown_argument_suggests_what_it_is_called_here_or_the_nearest(name, meant):
     with pytest.raises(ConfigurationError, match=f"`{name}`. Did you mean `{meant}`"):
         OpenRouterEmbeddings(model="m", **{name: 3})
 

@@ -144,5 +144,6 @@ def test_the_example_uses_the_live_api_where_there_is_a_key(
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(EXAMPLE), run_name="__main__")
     assert not ended.value.code
-    assert "Using the live API with voyageai/voyage-4." in capsys.readouterr().out
+    origin = openrouter_emulator.base_url.split("/")[2]
+    assert f"Using the API at {origin} with voyageai/voyage-4." in capsys.readouterr().out
     assert openrouter_emulator.stats.requests == 2

@@ -53,13 +53,20 @@ def test_two_values_for_one_option_are_refused():
         OpenRouterEmbedding(SMALL, api_key=KEY, api_base="https://a.io", base_url="https://b.io")
 
 
+def test_without_a_model_one_is_suggested_under_llama_indexs_name():
+    with pytest.raises(ConfigurationError, match="model_name='openai/text-embedding-3-small'"):
+        OpenRouterEmbedding(api_key=KEY)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"dimension": 3}, "Did you mean `dimensions`"),
         ({"embed_batchsize": 3}, "Did you mean `embed_batch_size`"),
         ({"api_bas": "x"}, "Did you mean `api_base`"),
-        ({"reuse_client": True}, "Unknown argument `reuse_client`"),
+        ({"reuse_client": True}, "Unknown argument `reuse_client`. Leave it out"),
+        ({"endpoint": "https://a.io"}, "Did you mean `base_url`"),
+        ({"show_progress": True}, "`show_progress=True`"),
         ({"embed_batch_size": 0}, "from 1 to 2048"),
         ({"embed_batch_size": 4096}, "from 1 to 2048"),
         ({"embed_batch_size": True}, "from 1 to 2048"),

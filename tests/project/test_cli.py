@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from openrouter_embed import cli
+from openrouter_embed import __version__, cli
 from openrouter_embed.emulator import Emulator
 
 
@@ -42,10 +42,15 @@ def test_demo_with_a_key_says_what_it_will_send_before_it_sends_texts(monkeypatc
     with Emulator(backend="hashed") as emulator:
         monkeypatch.setenv("OPENROUTER_API_KEY", "emulated")
         monkeypatch.setenv("OPENROUTER_API_BASE", emulator.base_url)
+        origin = emulator.base_url.split("/")[2]
         assert cli.main(["demo", "--limit", "20", "what?"]) == 0
     out = capsys.readouterr().out
     assert "It will be sent 20 texts, twice: about" in out
-    assert "$" in out.splitlines()[0]
+    assert out.index("It will be sent") < out.index("Ctrl-C to stop") < out.index("LangChain, In")
+    said = next(line for line in out.splitlines() if "It will be sent" in line)
+    assert "$" in said
+    assert origin in said
+    assert "openrouter.ai" not in out
 
 
 def test_models_lists_every_model_with_what_is_done_for_it(monkeypatch, capsys):
@@ -79,6 +84,20 @@ def test_a_limit_below_one_is_refused(capsys):
     with pytest.raises(SystemExit):
         cli.main(["demo", "--limit", "0"])
     assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_one_line_on_stderr_and_status_1(capsys):
+    with Emulator(backend="hashed") as emulator:
+        port = emulator.base_url.split(":")[2].split("/")[0]
+        assert cli.main(["serve", "--port", port]) == 1
+    error = capsys.readouterr().err
+    assert error == f"openrouter-embed: Cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_the_package_can_be_run_as_a_module():
+    command = [sys.executable, "-m", "openrouter_embed", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__
 
 
 def test_serve_says_that_it_is_an_emulator_and_ends_on_an_interrupt():
