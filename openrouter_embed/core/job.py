@@ -353,8 +353,9 @@ class Job:
     def _pick(self, now: float) -> _Batch:
         if self._again and self._again[0][0] <= now:
             return heapq.heappop(self._again)[2]
-        spread = self._pacer.spread if self._terms.spread else 1
-        return _Batch(self._packer.take(spread))
+        if not self._terms.spread:
+            return _Batch(self._packer.take(1))
+        return _Batch(self._packer.take(self._pacer.spread, probe=not self._pacer.proven))
 
     def _encoding(self) -> str:
         if self._terms.encoding_format != "auto":

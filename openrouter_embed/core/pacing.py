@@ -5,12 +5,12 @@ Rules of this file:
 - Time comes in as an argument; the lock comes in too, because calls share the state.
 - Waiting is not done here. Who cannot go stands in a line and is woken when there is room.
 
-The limit starts moderate and grows by one with every success while it is what holds requests back,
-so it doubles in each round trip. A refusal for load tells a level at which the server has had
-enough: the limit goes just below it, though never by more than half in one round trip. There it
-stays, and after a calm of many round trips tries one more. A trial that succeeds makes the next
-come sooner, one that fails makes it come later: a server that has recovered is used in full again,
-one that has not is hardly bothered.
+The limit starts low, and until the first refusal it grows by `BURST` with every success while it is
+what holds requests back: a server that bears it is used in full after one round trip. A refusal
+for load tells a level at which the server has had enough: the limit goes just below it, though
+never by more than half in one round trip. There it stays, and after a calm of many round trips
+tries one more. A trial that succeeds makes the next come sooner, one that fails makes it come
+later: a server that has recovered is used in full again, one that has not is hardly bothered.
 
 Single failures say nothing about load. Many in a row mean that the server is down: the limit falls
 to one until it answers, and a job pauses every sender between two attempts.
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     Wake = Callable[[], None]
 
-START: Final = 16
-"""Requests in flight to begin with."""
+START: Final = 8
+"""Requests in flight to begin with: what a wrong key or model costs, whatever the size of a job."""
+BURST: Final = 8
+"""By how much a success raises the limit before anything was ever refused."""
 SHRINK: Final = 0.5
 """Share of the limit that the refusals of one round trip leave at least."""
 CALM: Final = 32.0
@@ -158,7 +160,7 @@ class AdaptiveLimit:
         self.epoch = 0
         self.crowd = 0
         self.luck = Luck()
-        self._ceiling = highest
+        self.ceiling = highest
         self._floor = 1
         self._calm = 0.0
         self._patience = CALM
@@ -184,8 +186,8 @@ class AdaptiveLimit:
         return self.luck.failures >= OUTAGE
 
     def _grow(self) -> None:
-        if self.limit < self._ceiling:
-            self.limit += 1
+        if self.limit < self.ceiling:
+            self.limit = min(self.ceiling, self.limit + (1 if self.epoch else BURST))
         elif self.limit < self.highest:
             self._calm += 1 / self.limit
             if self._calm >= self._patience:
@@ -196,7 +198,7 @@ class AdaptiveLimit:
         self._patience = max(LEAST_CALM, self._patience / 2)
         self._trying = True
         self.limit += 1
-        self._ceiling = self.limit
+        self.ceiling = self.limit
 
     def _refused(self, ticket: Ticket) -> None:
         if ticket.level == 1:
@@ -209,13 +211,13 @@ class AdaptiveLimit:
             self._patience = min(LONGEST_CALM, longer)
             self._trying = False
         # Older requests were sent into the same crowd: they tell its level more exactly.
-        self._ceiling = min(self._ceiling, max(self._floor, ticket.level - 1))
-        self.limit = min(self.limit, self._ceiling)
+        self.ceiling = min(self.ceiling, max(self._floor, ticket.level - 1))
+        self.limit = min(self.limit, self.ceiling)
         self._calm = 0.0
 
     def _fall(self) -> None:
         self.epoch += 1
-        self._ceiling = math.ceil(self.limit * SHRINK)
+        self.ceiling = math.ceil(self.limit * SHRINK)
         self._patience = CALM_AFTER_OUTAGE
         self._calm = 0.0
         self._floor = self.limit = 1
@@ -238,13 +240,19 @@ class Pacer:
         self.in_flight = 0
         self.cool_until = -math.inf
         self._number = 0
+        self._proven = False
         self._held: dict[Wake, int] = {}
         self._line: dict[Wake, None] = {}
 
     @property
     def spread(self) -> int:
-        """Over how many requests a call's inputs are best spread now."""
-        return self.limit.limit
+        """Over how many requests at once a call may come to be spread, as far as is known."""
+        return self.limit.ceiling if self._proven else self.limit.limit
+
+    @property
+    def proven(self) -> bool:
+        """Whether the server has ever answered: before that a call feels its way."""
+        return self._proven
 
     @property
     def failures(self) -> int:
@@ -290,6 +298,7 @@ class Pacer:
         """Give leave back, with what the outcome says about load."""
         with self.lock:
             self.limit.update(signal, ticket)
+            self._proven = self._proven or signal is Signal.FINE
             self.in_flight -= 1
             left = self._held.pop(ticket.wake) - 1
             if left:

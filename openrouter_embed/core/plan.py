@@ -33,6 +33,10 @@ SMALLEST_SPREAD: Final = 16
 """Inputs below which a request is not made smaller for the sake of concurrency."""
 
 
+LARGEST_PROBE: Final = 64
+"""Inputs up to which the first requests of a client carry their full share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The distinct inputs of a call, and where each came from.
@@ -156,11 +160,18 @@ class Packer:
         self._at = 0
         self.remaining = len(plan.units)
 
-    def take(self, spread: int) -> Sequence[int]:
-        """Return the units of the next request; `spread` is how many requests are wanted."""
+    def take(self, spread: int, *, probe: bool = False) -> Sequence[int]:
+        """Return the units of the next request.
+
+        Args:
+            spread: Over how many requests the call is to be spread.
+            probe: Whether nothing is known of the server yet: a large call then begins with small
+                requests, whose answers come soon and whose refusal costs little.
+        """
         run = self._left[0]
-        even = math.ceil(self.remaining / max(1, spread))
-        most = min(self.limits.inputs, max(SMALLEST_SPREAD, even), len(run) - self._at)
+        even = math.ceil(len(self._plan.units) / max(1, spread))
+        wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
+        most = min(self.limits.inputs, wanted, len(run) - self._at)
         size = self._fit(run, most)
         batch = run[self._at : self._at + size]
         self._at += size

@@ -136,7 +136,7 @@ def test_usage_and_progress_are_told_as_answers_arrive():
 
 def test_inputs_are_spread_over_what_is_open_unless_told_not_to():
     spread, _ = run(steady(), 320, per_request=1000)
-    assert len(spread.sent) > 10
+    assert [len(json.loads(sent.request.body)["input"]) for sent in spread.sent] == [40] * 8
     whole, _ = run(steady(), 320, per_request=1000, spread=False)
     assert len(whole.sent) == 1
 

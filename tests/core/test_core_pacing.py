@@ -133,8 +133,8 @@ def test_the_start_is_moderate_and_never_above_the_highest():
 
 def test_the_limit_grows_with_every_success_that_had_to_share():
     limit = AdaptiveLimit(64)
-    succeed(limit, 10)
-    assert limit.limit == pacing.START + 10
+    succeed(limit, 2)
+    assert limit.limit == pacing.START + 2 * pacing.BURST
     succeed(limit, 100)
     assert limit.limit == 64
 

@@ -157,7 +157,18 @@ def test_texts_are_taken_as_slices_in_order():
 
 def test_inputs_are_spread_over_the_requests_that_are_wanted():
     packer = Packer(plan_of([f"t{at}" for at in range(160)]), Limits(100, 10**6))
-    assert list(map(len, take_all(packer, 4))) == [40, 30, 23, 17, 16, 16, 16, 2]
+    assert list(map(len, take_all(packer, 4))) == [40] * 4
+
+
+def test_a_large_call_to_an_unknown_server_begins_with_small_requests():
+    packer = Packer(plan_of([f"t{at}" for at in range(1000)]), Limits(2000, 10**6))
+    assert len(packer.take(8, probe=True)) == 16
+    assert len(packer.take(8)) == 125
+
+
+def test_a_small_call_to_an_unknown_server_goes_out_in_full():
+    packer = Packer(plan_of([f"t{at}" for at in range(200)]), Limits(2000, 10**6))
+    assert len(packer.take(8, probe=True)) == 25
 
 
 def test_requests_are_not_made_tiny_for_the_sake_of_spreading():

@@ -68,6 +68,12 @@ def test_none_is_unset_but_for_roles():
     assert embeddings.query_prefix is None
 
 
+def test_a_missing_value_among_texts_is_called_one():
+    embeddings = OpenRouterEmbeddings(model="m", api_key="k")
+    with pytest.raises(ConfigurationError, match=r"Text 1 is a float \(a missing value in a table"):
+        embeddings.embed_documents(["a", float("nan")])
+
+
 def test_an_argument_that_is_not_needed_here_is_refused_as_such():
     with pytest.raises(ConfigurationError, match=r"`check_embedding_ctx_length`\. Leave it out"):
         OpenRouterEmbeddings(model="m", check_embedding_ctx_length=False)

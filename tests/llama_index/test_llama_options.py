@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import pytest
@@ -51,6 +52,18 @@ def test_both_names_of_an_option_mean_the_same(llama_name, client_name, value):
 def test_two_values_for_one_option_are_refused():
     with pytest.raises(ConfigurationError, match="`base_url` and `api_base` are the same option"):
         OpenRouterEmbedding(SMALL, api_key=KEY, api_base="https://a.io", base_url="https://b.io")
+
+
+def test_a_missing_value_among_texts_is_called_one():
+    embedding = OpenRouterEmbedding(SMALL, api_key=KEY)
+    with pytest.raises(ConfigurationError, match=r"Text 1 is a float \(a missing value in a table"):
+        embedding.get_text_embedding_batch(["a", float("nan")])
+
+
+def test_type_checkers_see_the_constructor_and_not_one_made_of_pydantics_fields():
+    assert "__init__" in vars(OpenRouterEmbedding)
+    taken = inspect.signature(OpenRouterEmbedding.__init__).parameters
+    assert [*taken][:3] == ["self", "model_name", "model"]
 
 
 def test_without_a_model_one_is_suggested_under_llama_indexs_name():
