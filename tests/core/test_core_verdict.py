@@ -420,7 +420,7 @@ def test_the_host_that_failed_is_named():
 
 
 def test_a_refused_key_is_masked_and_its_origin_named():
-    error = judge(401, {"message": "No user for sk-or-v1-0123456789abcdef."}).error
+    error = judge(401, {"message": "No user for sk-or-v1-not0a1real2key3."}).error
     assert str(error) == f"No user for sk-***. (401) The key came from {ORIGIN}."
 
 
