@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.fetch import Fetch
-    from openrouter_embed.core.job import FormatMemory, Job
+    from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
+    from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.models import Role
@@ -53,7 +54,7 @@ class Engine:
         self._warned = False
         self.known_models: list[ModelInfo] = []
         self._usage: Usage | None = None
-        self._formats: FormatMemory | None = None
+        self._memory: ModelMemory | None = None
         self._ledger: Ledger | None = None
         self._reset()
         _ENGINES.add(self)
@@ -158,8 +159,9 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
             ClientClosedError: The client is closed.
         """
-        from openrouter_embed.core.job import FormatMemory, Job, Ports, make_terms  # noqa: PLC0415
+        from openrouter_embed.core.job import Job, Ports, make_terms  # noqa: PLC0415
         from openrouter_embed.core.ledger import Ledger  # noqa: PLC0415
+        from openrouter_embed.core.memory import ModelMemory  # noqa: PLC0415
         from openrouter_embed.core.plan import BodyMaker, make_limits, make_plan  # noqa: PLC0415
         from openrouter_embed.inputs import read_inputs  # noqa: PLC0415 - all of these lazily
 
@@ -178,7 +180,7 @@ class Engine:
             on_progress=on_progress,
         )
         with self._lock:
-            formats = self._formats = self._formats or FormatMemory()
+            memory = self._memory = self._memory or ModelMemory()
             ledger = self._ledger = self._ledger or Ledger(
                 self.settings.max_cost, lock=threading.Lock()
             )
@@ -194,7 +196,7 @@ class Engine:
                 lists=lists,
             ),
             pacer=self.pacer,
-            formats=formats,
+            memory=memory,
             ports=ports,
             ledger=ledger,
         )

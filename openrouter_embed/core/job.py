@@ -56,6 +56,7 @@ from openrouter_embed.result import EmbeddingResult, Progress, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.settings import Settings
 
 
@@ -73,39 +74,6 @@ POLL: Final = 0.05
 """Seconds between looks at a budget that other calls of the client have reserved."""
 JITTER: Final = 0.1
 """Share by which a wait the server asked for may be lengthened, so that clients spread out."""
-
-
-class FormatMemory:
-    """What a client has learned of its models: who fails on base64, who serves, how wide."""
-
-    def __init__(self) -> None:
-        self._floats: set[str] = set()
-        self._hosts: dict[str, str] = {}
-        self._widths: dict[str, int] = {}
-
-    def width(self, space: str) -> int | None:
-        """Return the width of vectors seen in a space; every later one must have it, too."""
-        return self._widths.get(space)
-
-    def seen(self, space: str, width: int) -> None:
-        """Remember the width of the first vectors of a space."""
-        self._widths.setdefault(space, width)
-
-    def host(self, route: str) -> str | None:
-        """Return the host that served first under a model and preferences, if one has."""
-        return self._hosts.get(route)
-
-    def served(self, route: str, host: str) -> None:
-        """Remember the first host that served; empty where the server names none."""
-        self._hosts.setdefault(route, host)
-
-    def prefers_floats(self, model: str) -> bool:
-        """Whether base64 has failed for this model."""
-        return model in self._floats
-
-    def blame(self, model: str) -> None:
-        """Remember that base64 failed for this model."""
-        self._floats.add(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +194,7 @@ class Job:
         limits: Limits,
         terms: Terms,
         pacer: Pacer,
-        formats: FormatMemory,
+        memory: ModelMemory,
         ports: Ports,
         ledger: Ledger | None = None,
     ) -> None:
@@ -234,12 +202,12 @@ class Job:
         self._bodies = bodies
         self._terms = terms
         self._pacer = pacer
-        self._formats = formats
+        self._memory = memory
         self._ports = ports
         self._ledger = ledger or Ledger()
         self._packer = Packer(plan, limits)
         self._space = f"{terms.model} {terms.width}"
-        width = terms.width or formats.width(self._space)
+        width = terms.width or memory.width(self._space)
         self._rows = Collector(plan, width, terms.expected_width, lists=terms.lists)
         self._ids = itertools.count()
         self._again: list[tuple[float, int, _Batch]] = []
@@ -296,10 +264,10 @@ class Job:
 
     def _pinned(self) -> str | None:
         """Return the only host that may serve, once it is known."""
-        return (self._formats.host(self._bodies.route) or None) if self._terms.pin else None
+        return (self._memory.host(self._bodies.route) or None) if self._terms.pin else None
 
     def _finding_host(self) -> bool:
-        return self._terms.pin and self._formats.host(self._bodies.route) is None
+        return self._terms.pin and self._memory.host(self._bodies.route) is None
 
     def _send(self, now: float, ticket: Ticket) -> Step:
         """Launch a request; whatever goes wrong, the place and the money set aside come back."""
@@ -360,7 +328,7 @@ class Job:
     def _encoding(self) -> str:
         if self._terms.encoding_format != "auto":
             return self._terms.encoding_format
-        good = self._terms.base64 and not self._formats.prefers_floats(self._terms.model)
+        good = self._terms.base64 and not self._memory.prefers_floats(self._terms.model)
         return "base64" if good else "float"
 
     def _max_reply(self, count: int) -> int:
@@ -440,8 +408,8 @@ class Job:
         flight = self._land(request_id, Signal.FINE, spent=spent)
         self._believed = True
         self._pacer.succeeded(retried=flight.batch.retries > 0)
-        self._formats.served(self._bodies.route, self._rows.host)
-        self._formats.seen(self._space, self._rows.width or 0)
+        self._memory.served(self._bodies.route, self._rows.host)
+        self._memory.seen(self._space, self._rows.width or 0)
         self._charge(usage + Usage(requests=1))
         self._report()
 
@@ -473,7 +441,7 @@ class Job:
     def _settle(self, flight: _Flight, verdict: Verdict, now: float, *, stale: bool) -> None:
         batch = flight.batch
         if self._blames_format(flight, verdict):
-            self._formats.blame(self._terms.model)
+            self._memory.blame(self._terms.model)
             self._requeue(batch, now)
         elif stale and "stale" not in batch.causes and self._error is None:
             self._requeue(replace(batch, causes=(*batch.causes, "stale")), now)

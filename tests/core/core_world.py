@@ -13,7 +13,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from openrouter_embed.core.job import FormatMemory, Job, Ports, Terms
+from openrouter_embed.core.job import Job, Ports, Terms
+from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import Pacer
 from openrouter_embed.core.plan import BodyMaker, Limits, make_plan
 from openrouter_embed.core.steps import Abort, Done, Send, Wait
@@ -75,7 +76,7 @@ class World:
     def __post_init__(self):
         self.random = random.Random(self.seed)
         self.pacer = self.pacer or Pacer(self.max_concurrency)
-        self.formats = FormatMemory()
+        self.formats = ModelMemory()
         self.jobs = []
         self.sleeping = {}  # job number -> until
         self.runnable = {}
@@ -120,7 +121,7 @@ class World:
             limits=limits,
             terms=terms,
             pacer=self.pacer,
-            formats=self.formats,
+            memory=self.formats,
             ports=ports,
             ledger=ledger,
         )

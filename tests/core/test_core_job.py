@@ -21,8 +21,9 @@ from core_world import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openrouter_embed.core.job import ATTEMPT_HEADER, FormatMemory, Ports, make_terms
+from openrouter_embed.core.job import ATTEMPT_HEADER, Ports, make_terms
 from openrouter_embed.core.ledger import Ledger
+from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import Pacer
 from openrouter_embed.core.steps import Abort, Done, Send, Wait
 from openrouter_embed.core.wire import Fault, FaultKind, Reply
@@ -672,7 +673,7 @@ def test_a_failed_call_does_not_try_another_format():
 
 
 def test_formats_are_remembered_by_model():
-    memory = FormatMemory()
+    memory = ModelMemory()
     memory.blame("a")
     assert memory.prefers_floats("a")
     assert not memory.prefers_floats("b")
@@ -736,7 +737,7 @@ def test_a_host_that_serves_in_spite_of_the_pin_is_not_believed():
 
 
 def test_only_the_first_host_is_remembered():
-    memory = FormatMemory()
+    memory = ModelMemory()
     memory.served("m", "One")
     memory.served("m", "Two")
     memory.served("o", "")

@@ -1,0 +1,40 @@
+"""What a client learns of its models as it goes, and holds later calls to.
+
+Rules of this file:
+- It remembers observations, not guesses: what a server did, under the model and route it did it.
+"""
+
+from __future__ import annotations
+
+
+class ModelMemory:
+    """What a client has learned of its models: who fails on base64, who serves, how wide."""
+
+    def __init__(self) -> None:
+        self._floats: set[str] = set()
+        self._hosts: dict[str, str] = {}
+        self._widths: dict[str, int] = {}
+
+    def width(self, space: str) -> int | None:
+        """Return the width of vectors seen in a space; every later one must have it, too."""
+        return self._widths.get(space)
+
+    def seen(self, space: str, width: int) -> None:
+        """Remember the width of the first vectors of a space."""
+        self._widths.setdefault(space, width)
+
+    def host(self, route: str) -> str | None:
+        """Return the host that served first under a model and preferences, if one has."""
+        return self._hosts.get(route)
+
+    def served(self, route: str, host: str) -> None:
+        """Remember the first host that served; empty where the server names none."""
+        self._hosts.setdefault(route, host)
+
+    def prefers_floats(self, model: str) -> bool:
+        """Whether base64 has failed for this model."""
+        return model in self._floats
+
+    def blame(self, model: str) -> None:
+        """Remember that base64 failed for this model."""
+        self._floats.add(model)
