@@ -104,11 +104,10 @@ class Collector:
 
     def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
         """Put rows where they belong; return the units that are inputs, not parts of one."""
-        if target is None:
+        if target is None or self._rows is None:
             return units
         whole = [at for at, unit in enumerate(units) if unit < self.count]
-        if self._rows is not None:
-            self._rows[[units[at] for at in whole]] = target[whole]
+        self._rows[[units[at] for at in whole]] = target[whole]
         for at, unit in enumerate(units):
             if unit >= self.count:
                 self._add_part(unit, target[at])

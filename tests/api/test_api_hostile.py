@@ -70,10 +70,11 @@ def unavailable():
 
 class TestPlacesAndMoney:
     def test_a_request_that_cannot_be_written_gives_its_place_back(self, make, em, monkeypatch):
+        def fail(*_):
+            raise MemoryError
+
         client = make(max_concurrency=1)
-        monkeypatch.setattr(
-            "openrouter_embed.core.plan.encode", lambda _: (_ for _ in ()).throw(MemoryError)
-        )
+        monkeypatch.setattr("openrouter_embed.core.plan.BodyMaker.make", fail)
         with pytest.raises(MemoryError):
             client.embed("a")
         monkeypatch.undo()

@@ -77,7 +77,7 @@ def test_a_plain_sync_index_is_built_concurrently(make, special):
     nodes = [TextNode(text=f"node {i}") for i in range(150)]
     VectorStoreIndex(nodes, embed_model=embedding)
     assert server.stats.requests == 15
-    assert server.stats.peak_in_flight > 8
+    assert server.stats.peak_in_flight >= 8
 
 
 def test_settings_may_put_their_callbacks_into_it(make, monkeypatch):

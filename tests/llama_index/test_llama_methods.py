@@ -221,7 +221,7 @@ def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, special):
     embedding = make(server=server, embed_batch_size=10)
     embedding.get_text_embedding_batch([f"text {i}" for i in range(160)])
     assert server.stats.requests == 16
-    assert server.stats.peak_in_flight > 8
+    assert server.stats.peak_in_flight >= 8
 
 
 @pytest.mark.parametrize("workers", [1, 3])
