@@ -147,6 +147,12 @@ class TestStorms:
             make(UNKNOWN, base_url=em.base_url, long_input="split").embed("word " * 600)
         assert em.stats.requests <= 1 + 2 + 4 + 8
 
+    def test_a_text_of_white_space_cannot_be_cut(self, make, emulate):
+        em = emulate(faults=lambda *_: error("This model's maximum context length exceeded"))
+        with pytest.raises(BadRequestError):
+            make(base_url=em.base_url, long_input="split").embed("\u3000" * 60)
+        assert em.stats.requests == 1
+
     def test_parts_of_an_input_that_has_failed_are_not_bought(self, make, emulate):
         def fault(number, body):
             if number == 1:
