@@ -13,7 +13,7 @@ import msgspec
 
 from openrouter_embed.core.codec import trim
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
-from openrouter_embed.core.verdict import BACKOFF_BASE, MAX_WAIT, backoff, judge
+from openrouter_embed.core.verdict import MAX_WAIT, judge, pause
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
 from openrouter_embed.errors import (
     ClientClosedError,
@@ -107,10 +107,8 @@ class Fetch:
         verdict = judge(outcome, doubt=doubt, key_origin=self._settings.key_origin)
         often = self._causes.count(verdict.cause) >= verdict.rule.retry.value
         spent = len(self._causes) >= self._settings.max_retries
-        wait = verdict.after
-        if wait is None or wait < BACKOFF_BASE:
-            wait = max(wait or 0.0, backoff(len(self._causes), self._chance()))
-        if often or spent or wait > MAX_WAIT or now + wait >= self._deadline:
+        wait = pause(verdict.after, len(self._causes), self._chance())
+        if often or spent or (verdict.after or 0) > MAX_WAIT or now + wait >= self._deadline:
             self._error = verdict.error
             self._error.attempts = self._sent
             return

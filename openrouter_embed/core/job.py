@@ -31,13 +31,13 @@ from openrouter_embed.core.plan import BodyMaker, Limits, Packer, Plan
 from openrouter_embed.core.redact import redact
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
 from openrouter_embed.core.verdict import (
-    BACKOFF_BASE,
     MAX_ERROR_BYTES,
     MAX_WAIT,
     Scope,
     Verdict,
     backoff,
     judge,
+    pause,
 )
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
 from openrouter_embed.errors import (
@@ -72,8 +72,6 @@ BYTES_PER_COMPONENT: Final = 32
 """No way to write a float in JSON is longer, its comma included."""
 POLL: Final = 0.05
 """Seconds between looks at a budget that other calls of the client have reserved."""
-JITTER: Final = 0.1
-"""Share by which a wait the server asked for may be lengthened, so that clients spread out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,14 +466,9 @@ class Job:
         if self._error is not None or spent or often:
             return None
         chance = self._ports.chance()
-        if verdict.after is None:
-            # Longer with bad luck, not with age: a server that mostly answers is asked again soon.
-            wait = backoff(min(batch.retries, self._pacer.failures // 2), chance)
-        elif verdict.after < BACKOFF_BASE:
-            # A server that says "at once" is not taken at its word for ever.
-            wait = max(verdict.after, backoff(batch.retries, chance))
-        else:
-            wait = verdict.after * (1 + JITTER * chance)
+        # Longer with bad luck, not with age: a server that mostly answers is asked again soon.
+        luck = self._pacer.failures // 2 if verdict.after is None else batch.retries
+        wait = pause(verdict.after, min(batch.retries, luck), chance)
         ready = now + wait
         deadline = self._terms.deadline
         too_late = deadline is not None and ready >= deadline

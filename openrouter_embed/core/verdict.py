@@ -430,6 +430,8 @@ def _timestamp(value: str | None) -> float | None:
 
 BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 20.0
+JITTER: Final = 0.1
+"""Share by which a wait the server asked for may be lengthened."""
 MAX_WAIT: Final = 120.0
 """Seconds above which a Retry-After is not waited for but reported."""
 
@@ -442,6 +444,20 @@ def backoff(retries: int, chance: float) -> float:
         chance: A random number in [0, 1).
     """
     return chance * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(retries, 16))
+
+
+def pause(after: float | None, steps: int, chance: float) -> float:
+    """Return the seconds to wait before trying again.
+
+    Args:
+        after: What the server asked for; lengthened a little, so that clients spread out.
+        steps: How far our own back-off has doubled.
+        chance: A random number in [0, 1).
+    """
+    if after is not None and after >= BACKOFF_BASE:
+        return after * (1 + JITTER * chance)
+    # A server that says "at once" is not taken at its word for ever.
+    return max(after or 0.0, backoff(steps, chance))
 
 
 def rule_rows() -> Sequence[tuple[str, Rule]]:

@@ -86,7 +86,10 @@ def test_a_final_refusal_is_not_repeated():
 def test_retry_after_is_obeyed():
     machine = fetch()
     wait = refusal(429, headers={"retry-after": "7"})
-    assert drive(machine, wait, GOOD) == (2, pytest.approx(7.2))
+    assert drive(machine, wait, GOOD) == (
+        2,
+        pytest.approx(7 * 1.05 + 0.2),
+    )  # a little longer, never shorter
 
 
 @pytest.mark.parametrize(("seconds", "deadline"), [("500", None), ("7", 5.0)])
