@@ -15,10 +15,25 @@ from typing import TYPE_CHECKING
 from openrouter_embed.emulator.options import RecordedRequest, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 _COST_DECIMALS = 15  # sums of many tiny costs stay readable
+
+
+class Seat:
+    """One request's place among those in flight; leaving it twice counts once."""
+
+    def __init__(self, number: int, leave: Callable[[], None], *, has_room: bool) -> None:
+        self.number = number
+        self.has_room = has_room
+        self._leave: Callable[[], None] | None = leave if has_room else None
+
+    def leave(self) -> None:
+        """Count the departure of a request that had room."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
 
 class Ledger:
@@ -49,8 +64,8 @@ class Ledger:
             self._stats = Stats(in_flight=now, peak_in_flight=now)
             self._log.clear()
 
-    def begin(self) -> tuple[int, bool]:
-        """Count an arrival: its number, and whether there is room for it."""
+    def begin(self) -> Seat:
+        """Count an arrival, and seat it if there is room."""
         with self._lock:
             old = self._stats
             room = self._limit is None or old.in_flight < self._limit
@@ -61,10 +76,9 @@ class Ledger:
                 in_flight=now,
                 peak_in_flight=max(old.peak_in_flight, now),
             )
-            return self._stats.requests, room
+            return Seat(self._stats.requests, self._leave, has_room=room)
 
-    def end(self) -> None:
-        """Count the departure of a request that had room."""
+    def _leave(self) -> None:
         with self._lock:
             self._stats = replace(self._stats, in_flight=self._stats.in_flight - 1)
 

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from openrouter_embed.emulator import answers, errors
 from openrouter_embed.emulator.errors import ApiError
-from openrouter_embed.emulator.ledger import Ledger
+from openrouter_embed.emulator.ledger import Ledger, Seat
 from openrouter_embed.emulator.planning import Plan, make_plan
 from openrouter_embed.emulator.schema import decode_body, parse_request
 from openrouter_embed.emulator.vectors import Embedder
@@ -77,20 +77,18 @@ class Server:
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
         started = time.monotonic()
-        number, has_room = self.ledger.begin()
+        seat = self.ledger.begin()
         try:
-            return await self._answer(request, number, started, has_room=has_room)
+            return await self._answer(request, seat, started)
         except ApiError as error:
             return self._json(error.body(), status=error.status, extra=error.headers)
         finally:
-            if has_room:
-                self.ledger.end()
+            seat.leave()
 
-    async def _answer(
-        self, request: web.Request, number: int, started: float, *, has_room: bool
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, seat: Seat, started: float) -> web.StreamResponse:
+        number = seat.number
         body = await self._read(request, number)
-        if not has_room:
+        if not seat.has_room:
             raise self._rate_limited()
         fault = await self._fault(number, body)
         if fault is not None:
@@ -98,7 +96,7 @@ class Server:
             return self._scripted(request, fault)
         self._check_key(request)
         plan = await self._in_worker(lambda: make_plan(parse_request(body)))
-        return await self._stream(request, plan, number, started)
+        return await self._stream(request, plan, seat, started)
 
     async def _read(self, request: web.Request, number: int) -> object:
         try:
@@ -111,7 +109,7 @@ class Server:
         return body
 
     async def _stream(
-        self, request: web.Request, plan: Plan, number: int, started: float
+        self, request: web.Request, plan: Plan, seat: Seat, started: float
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers=self._headers())
         response.content_type = "application/json"
@@ -119,12 +117,13 @@ class Server:
         await response.prepare(request)
         if self._options.keepalive:
             await response.write(KEEPALIVE)
-        body = await self._in_worker(lambda: self._body(plan, number))
+        body = await self._in_worker(lambda: self._body(plan, seat.number))
         wait = self._options.latency + self._options.latency_per_input * len(plan.items)
         await _sleep_until(started + wait)
         if not plan.fails:
             self.ledger.bill(inputs=len(plan.items), tokens=plan.tokens, cost=plan.cost)
         await response.write(body)
+        seat.leave()  # before the last byte: a client that has it may ask again at once
         await response.write_eof()
         return response
 
