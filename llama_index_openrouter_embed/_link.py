@@ -49,6 +49,11 @@ class Throttle:
             await framework.async_acquire(self._clamped(tokens))
 
     @property
+    def active(self) -> bool:
+        """Whether there is anybody to ask."""
+        return self.own is not None or self.framework is not None
+
+    @property
     def tokens_per_minute(self) -> int | None:
         """The framework limiter's budget of tokens, where it has one."""
         limit = getattr(self.framework, "tokens_per_minute", None)

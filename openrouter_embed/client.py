@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import itertools
-import queue
 import sys
 import threading
 from collections.abc import AsyncIterable, Iterable, Mapping
@@ -223,14 +222,11 @@ class EmbeddingClient(_Client):
         return engine.finish(job)
 
     def _drive(self, make: Callable[[Wake], Work]) -> Work:
-        from openrouter_embed.shells.requests_shell import drive  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
 
         engine = self._engine
-        inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-        def wake() -> None:
-            inbox.put(None)
-
+        inbox = Inbox(lambda: engine.closed)
+        wake = inbox.wake
         work = make(wake)
         engine.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
+    from openrouter_embed.core.kit import Kit
     from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
@@ -56,6 +57,7 @@ class Engine:
         self._usage: Usage | None = None
         self._memory: ModelMemory | None = None
         self._ledger: Ledger | None = None
+        self._kit: Kit | None = None
         self._reset()
         _ENGINES.add(self)
 
@@ -83,6 +85,26 @@ class Engine:
 
                 self._pacer = Pacer(self.settings.max_concurrency, lock=threading.Lock())
             return self._pacer
+
+    @property
+    def memory(self) -> ModelMemory:
+        """What the client has learned of its models."""
+        with self._lock:
+            if self._memory is None:
+                from openrouter_embed.core.memory import ModelMemory  # noqa: PLC0415 - lazy
+
+                self._memory = ModelMemory()
+            return self._memory
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the client has spent."""
+        with self._lock:
+            if self._ledger is None:
+                from openrouter_embed.core.ledger import Ledger  # noqa: PLC0415 - lazy by design
+
+                self._ledger = Ledger(self.settings.max_cost, lock=threading.Lock())
+            return self._ledger
 
     @property
     def requests(self) -> RequestsTransport:
@@ -159,15 +181,14 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
             ClientClosedError: The client is closed.
         """
-        from openrouter_embed.core.job import Job, Ports, make_terms  # noqa: PLC0415
-        from openrouter_embed.core.ledger import Ledger  # noqa: PLC0415
-        from openrouter_embed.core.memory import ModelMemory  # noqa: PLC0415
-        from openrouter_embed.core.plan import BodyMaker, make_limits, make_plan  # noqa: PLC0415
-        from openrouter_embed.inputs import read_inputs  # noqa: PLC0415 - all of these lazily
+        from openrouter_embed.core.job import Job, Ports  # noqa: PLC0415 - all of these lazily
+        from openrouter_embed.core.plan import make_plan  # noqa: PLC0415
+        from openrouter_embed.inputs import read_inputs  # noqa: PLC0415
 
         self._check_open()
         check_call(role, input_type, on_error)
-        bodies = BodyMaker(settings, role, input_type)
+        kit = self._kit_for(settings)
+        bodies = kit.bodies(role, input_type)
         plan = make_plan(
             read_inputs(inputs), bodies.prefix, zeros_for_empty=settings.empty == "zeros"
         )
@@ -179,27 +200,28 @@ class Engine:
             on_usage=self._add_usage,
             on_progress=on_progress,
         )
-        with self._lock:
-            memory = self._memory = self._memory or ModelMemory()
-            ledger = self._ledger = self._ledger or Ledger(
-                self.settings.max_cost, lock=threading.Lock()
-            )
+        price = self._price(settings.model)
         return Job(
             plan,
             bodies=bodies,
-            limits=make_limits(settings),
-            terms=make_terms(
-                settings,
-                on_error,
-                time.monotonic(),
-                price=self._price(settings.model),
-                lists=lists,
-            ),
+            limits=kit.limits,
+            terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),
             pacer=self.pacer,
-            memory=memory,
+            memory=self.memory,
             ports=ports,
-            ledger=ledger,
+            ledger=self.ledger,
         )
+
+    def _kit_for(self, settings: Settings) -> Kit:
+        from openrouter_embed.core.kit import Kit  # noqa: PLC0415 - lazy by design
+
+        kit = self._kit
+        if kit is not None and kit.fits(settings):
+            return kit
+        made = Kit(settings)
+        if settings is self.settings:
+            self._kit = made
+        return made
 
     @property
     def needs_prices(self) -> bool:

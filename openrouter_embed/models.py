@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, Literal
 
 from openrouter_embed.errors import ConfigurationError
@@ -412,14 +413,17 @@ def register_profile(profile: ModelProfile) -> None:
     It holds for this process: a worker process that unpickles a client must register it, too.
     """
     _registered.insert(0, profile)
+    find_profile.cache_clear()
 
 
 def unregister_profile(profile: ModelProfile) -> None:
     """Take a registered profile back; one that was never registered is ignored."""
     if profile in _registered:
         _registered.remove(profile)
+        find_profile.cache_clear()
 
 
+@lru_cache(maxsize=256)
 def find_profile(model: str) -> ModelProfile:
     """Return the profile of a model id; ids are compared without regard to case.
 

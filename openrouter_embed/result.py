@@ -42,11 +42,11 @@ class Usage:
     cache_hits: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        costs = [cost for cost in (self.cost, other.cost) if cost is not None]
+        mine, theirs = self.cost, other.cost
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
-            cost=sum(costs) if costs else None,
+            cost=theirs if mine is None else mine if theirs is None else mine + theirs,
             requests=self.requests + other.requests,
             inputs=self.inputs + other.inputs,
             cache_hits=self.cache_hits + other.cache_hits,
@@ -98,7 +98,7 @@ class EmbeddingResult:
             IndexError: There is no such input.
             TypeError: It is no single index.
         """
-        if not isinstance(cast(object, index), SupportsIndex):
+        if type(index) is not int and not isinstance(cast(object, index), SupportsIndex):
             raise TypeError("One index gives one vector; for several use `.vectors[0:1]`.")
         at = index + len(self) if index < 0 else index
         if at in self.failures:

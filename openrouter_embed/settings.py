@@ -43,7 +43,10 @@ _RESERVED_BODY: Final = frozenset(
 
 
 class Limiter(Protocol):
-    """A rate limiter; asked once for every request that is really sent."""
+    """A rate limiter; asked once for every request that is really sent.
+
+    One that has an attribute `active` is asked by the calls that begin while that is true.
+    """
 
     def acquire(self, tokens: int) -> None:
         """Block until a request of about `tokens` tokens may go out."""
@@ -227,6 +230,11 @@ class Settings:
     def profile(self) -> ModelProfile:
         """The row of the model table that applies."""
         return find_profile(self.model)
+
+    @property
+    def limited(self) -> bool:
+        """Whether a call that begins now must ask the limiter."""
+        return self.limiter is not None and bool(getattr(self.limiter, "active", True))
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some options changed and checked.

@@ -304,11 +304,11 @@ def _common_width(rows: Sequence[bytes | list[float]], width: int | None) -> int
 
 
 def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[float]]) -> None:
-    with np.errstate(over="ignore"):
-        for position, row in zip(order, rows, strict=True):
-            if isinstance(row, bytes):
-                matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
-            else:
+    for position, row in zip(order, rows, strict=True):
+        if isinstance(row, bytes):
+            matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
+        else:
+            with np.errstate(over="ignore"):
                 matrix[position] = row
 
 
@@ -318,9 +318,11 @@ def _check_finite(matrix: Matrix) -> tuple[int, ...]:
     One dot product per row answers both questions in a single pass: it is finite and positive for
     every ordinary vector. Only rows where it is not are looked at closely.
     """
+    squares = np.einsum("ij,ij->i", matrix, matrix)
+    if all(0.0 < square < np.inf for square in squares.tolist()):
+        return ()
     with np.errstate(all="ignore"):
-        squares = np.einsum("ij,ij->i", matrix, matrix)
-    suspects = np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))
+        suspects = np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))
     zeros: list[int] = []
     for at in suspects.tolist():
         if not np.isfinite(matrix[at]).all():

@@ -128,7 +128,7 @@ class Collector:
 
     def billed(self, reply: Reply | Fault) -> Usage:
         """Return what an answer that was not believed says it cost."""
-        return _usage(codec.read_usage(reply.body), 0) if isinstance(reply, Reply) else Usage()
+        return _usage(codec.read_usage(reply.body) if isinstance(reply, Reply) else None, 0)
 
     @property
     def divided(self) -> bool:
@@ -263,7 +263,7 @@ def _normalize(rows: Matrix) -> None:
 
 
 def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
-    """Read the usage object; what is missing or absurd counts as not reported."""
+    """Read one request's usage object; what is missing or absurd counts as not reported."""
     table = raw or {}
     prompt = _number(table.get("prompt_tokens")) or 0
     total = _number(table.get("total_tokens"))
@@ -271,6 +271,7 @@ def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
         prompt_tokens=int(prompt),
         total_tokens=int(prompt if total is None else total),
         cost=_number(table.get("cost")),
+        requests=1,
         inputs=inputs,
     )
 

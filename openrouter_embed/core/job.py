@@ -95,7 +95,7 @@ class Terms:
         lists: Whether Python lists are made as vectors arrive.
         pin: Whether every vector must come from the host that served first.
         spread: Whether inputs may be spread over several requests for the sake of speed.
-        timed_by_driver: An attempt's time begins with `started`, not with `Send`.
+        limited: The client's limiter is asked first, and an attempt's time begins with `started`.
         key_origin: Where the key came from, for messages.
     """
 
@@ -115,7 +115,7 @@ class Terms:
     lists: bool = False
     pin: bool = False
     spread: bool = True
-    timed_by_driver: bool = False
+    limited: bool = False
     key_origin: str = ""
 
 
@@ -142,7 +142,7 @@ def make_terms(
         pin=settings.pin_provider,
         # Free models allow some twenty requests a minute: there fewer is faster.
         spread=not settings.model.endswith(":free"),
-        timed_by_driver=settings.limiter is not None,
+        limited=settings.limited,
         key_origin=settings.key_origin,
     )
 
@@ -157,6 +157,11 @@ class _Batch:
     causes: tuple[str, ...] = ()
     hunted: bool = False
     depth: int = 0
+
+    def sent_again(self) -> _Batch:
+        """Return the batch after one more attempt; `replace` does it four times as slowly."""
+        retries, causes = self.retries, self.causes
+        return _Batch(self.units, self.attempts + 1, retries, causes, self.hunted, self.depth)
 
 
 @dataclass(slots=True)
@@ -276,7 +281,8 @@ class Job:
             self._stop_spending(batch, ticket, now)
             return self.next(now)
         try:
-            return Send(self._launch(batch, ticket, tokens, held, now))
+            request = self._launch(batch, ticket, tokens, held, now)
+            return Send(request, self._wait(None).until if self._alone else None)
         except BaseException:
             self._pacer.release(ticket, Signal.NEUTRAL)
             self._ledger.settle(held, 0.0)
@@ -285,7 +291,7 @@ class Job:
     def _launch(
         self, batch: _Batch, ticket: Ticket, tokens: int, held: float, now: float
     ) -> Request:
-        batch = replace(batch, attempts=batch.attempts + 1)
+        batch = batch.sent_again()
         units = [self._plan.units[unit] for unit in batch.units]
         encoding = self._encoding()
         request = Request(
@@ -297,10 +303,17 @@ class Job:
             tokens=tokens,
             max_reply=self._max_reply(len(units)),
             timeout=self._terms.timeout,
+            limited=self._terms.limited,
         )
-        expires = None if self._terms.timed_by_driver else now + self._terms.timeout
+        expires = None if self._terms.limited else now + self._terms.timeout
         self._flights[request.id] = _Flight(batch, ticket, encoding, expires, held)
         return request
+
+    @property
+    def _alone(self) -> bool:
+        """Whether one request is in flight, its time running, and nothing else is to be done."""
+        rest = self._packer.remaining or self._again or self._suspects or self._aborts
+        return len(self._flights) == 1 and not rest and not self._terms.limited
 
     def _stop_spending(self, batch: _Batch, ticket: Ticket, now: float) -> None:
         """Wait for what is in flight, which may cost less than it reserved; else end the call."""
@@ -393,10 +406,10 @@ class Job:
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
         refused = isinstance(outcome, Reply) and doubt is None
-        billed = Usage() if doubt is None else self._rows.billed(outcome)
+        billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
         spent = 0.0 if refused else billed.cost
         self._land(request_id, verdict.rule.signal, spent=spent)
-        self._charge(billed + Usage(requests=1))
+        self._charge(billed)
         stale = isinstance(outcome, Fault) and outcome.stale
         self._settle(flight, verdict, now, stale=stale)
 
@@ -408,7 +421,7 @@ class Job:
         self._pacer.succeeded(retried=flight.batch.retries > 0)
         self._memory.served(self._bodies.route, self._rows.host)
         self._memory.seen(self._space, self._rows.width or 0)
-        self._charge(usage + Usage(requests=1))
+        self._charge(usage)
         self._report()
 
     def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> _Flight:

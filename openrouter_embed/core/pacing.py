@@ -308,6 +308,8 @@ class Pacer:
 
     def forget(self, wake: Wake) -> None:
         """Take a call out of the line: it wants nothing now, and its turn is another's."""
+        if not self._line:
+            return  # nobody waits, and who joins now is not asked on our account
         with self.lock:
             self._line.pop(wake, None)
             others = self._next_in_line(wake)
@@ -315,6 +317,8 @@ class Pacer:
 
     def _next_in_line(self, asking: Wake) -> list[Wake]:
         """Return those for whom there is room; who is just asking need not be woken."""
+        if not self._line:
+            return []
         room = self.limit.limit - self.in_flight
         first = [wake for wake, _ in zip(self._line, range(room), strict=False)]
         return [wake for wake in first if wake != asking]

@@ -50,6 +50,7 @@ class Request:
         max_reply: Bytes of decoded body above which the reply is refused.
         timeout: Seconds the attempt may take. The job keeps this time; a shell only makes sure that
             no socket outlives it by much.
+        limited: Whether the client's limiter must let it pass first.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Request:
     tokens: int = 0
     max_reply: int = 64 * 1024 * 1024
     timeout: float = 60.0
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -428,8 +428,8 @@ async def _work(
 
 
 async def _limited(request: Request, box: Box, bell: Bell, settings: Settings) -> Fault | None:
-    if settings.limiter is None or request.method == "GET":
-        return None  # what costs nothing needs no leave
+    if settings.limiter is None or not request.limited:
+        return None
     try:
         await settings.limiter.aacquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises

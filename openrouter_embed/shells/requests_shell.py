@@ -6,24 +6,21 @@ Rules of this file:
 - It reads raw bytes, at most as many as the request allows, and decompresses them itself.
 - Only the calling thread touches the job. Sends run in worker threads, so the caller can always
   time out, be interrupted, or give up on one.
+- A request that nothing else can happen beside is sent in place, if an open connection waits for
+  it: handing it to a thread and back takes longer than a fast server needs for a query.
 """
 
 from __future__ import annotations
 
-import contextlib
-import email.errors
 import http.client
 import queue
-import re
 import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
@@ -40,7 +37,9 @@ from openrouter_embed.core.wire import (
     fault,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
-from openrouter_embed.shells.route import Route, find_route
+from openrouter_embed.settings import Secret
+from openrouter_embed.shells.connections import Adapter, Attempt, ColdError, here, prepare
+from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import (
     FramingError,
     check_head,
@@ -58,7 +57,6 @@ if TYPE_CHECKING:
     # An outcome, an exception that is a bug, or `None` for "let through by the limiter"; a bare
     # `None` only wakes the caller.
     Message = tuple[int, Outcome | BaseException | None] | None
-    Inbox = queue.SimpleQueue[Message]
 
 # The first type that occurs anywhere in an exception's chain decides.
 _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
@@ -106,217 +104,35 @@ def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
                 yield from _linked(link, depth + 1)
 
 
-class Attempt:
-    """One send under way; the handle by which another thread can end it."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.aborted = False
-        self.reused = False
-        self._lock = threading.Lock()
-        self._connection: Any = None
-        self._sock: Any = None
-
-    def hold(self, connection: Any) -> None:
-        """Remember the connection that serves this attempt."""
-        with self._lock:
-            self._connection = connection
-            self.reused = connection.sock is not None
-
-    def connected(self) -> None:
-        """Remember the socket too: a connection forgets one that ends with its answer.
-
-        Raises:
-            TimeoutError: The attempt was ended while it connected, so it sends nothing.
-        """
-        with self._lock:
-            self._sock = self._connection.sock
-        if self.aborted:
-            raise TimeoutError
-
-    def let_go(self) -> None:
-        """Forget the connection: it may serve another attempt from here on."""
-        with self._lock:
-            self._connection = self._sock = None
-
-    def abort(self) -> None:
-        """End the attempt from another thread by shutting its socket down."""
-        self.aborted = True
-        with self._lock:
-            _shut_down(self._sock or getattr(self._connection, "sock", None))
-
-
-def _shut_down(sock: Any) -> None:
-    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps the socket in an object
-    if isinstance(inner, socket.socket):
-        # Not the method of an `SSLSocket`: that one first takes the encryption off, and the thread
-        # that is just sending would send on in the clear.
-        with contextlib.suppress(OSError):  # not connected any more: nothing to end
-            socket.socket.shutdown(inner, socket.SHUT_RDWR)
-
-
-_here = threading.local()
-
-
-class _Head:
-    """An answer's stream while its head is read; it knows a head that was cut from a whole one."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._begun = False
-
-    def readline(self, limit: int) -> bytes:
-        line: bytes = self._stream.readline(limit)
-        while not self._begun and line in (b"\r\n", b"\n"):
-            line = self._stream.readline(limit)
-        cut = not line.endswith(b"\n") and len(line) < limit
-        if cut and (self._begun or b"HTTP/".startswith(line[:5])):
-            raise http.client.RemoteDisconnected("The head was cut.")
-        self._begun = True
-        return line
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-_NO_HEADER: Final = (
-    email.errors.FirstHeaderLineIsContinuationDefect,
-    email.errors.MissingHeaderBodySeparatorDefect,
-)
-_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer read as strictly as `aiohttp` reads one; `http.client` guesses what is missing."""
-
-    def begin(self) -> None:
-        stream: Any = self.fp
-        self.fp = _Head(stream)  # type: ignore[assignment]  # only `readline` and `close` are used
-        try:
-            super().begin()
-        finally:
-            if not self.isclosed():
-                self.fp = stream
-        if any(isinstance(defect, _NO_HEADER) for defect in self.msg.defects):
-            raise http.client.HTTPException
-
-    def _read_status(self) -> tuple[str, int, str]:
-        """Skip every interim answer, as HTTP asks; the library skips only 100."""
-        while True:
-            head: Any = super()._read_status()  # type: ignore[misc]
-            if not 101 < head[1] < 200:
-                return cast("tuple[str, int, str]", head)
-            http.client.parse_headers(self.fp)
-
-    def _read_next_chunk_size(self) -> int:
-        line = self.fp.readline(65_536)
-        size = _CHUNK_SIZE.fullmatch(line)
-        if size is not None:
-            return int(size[1], 16)
-        self._close_conn()  # type: ignore[attr-defined]
-        raise http.client.HTTPException if line.endswith(b"\n") else http.client.IncompleteRead(b"")
-
-
-class _TrackedPool:
-    """Tells the attempt of this thread which connection serves it, and when it is given back."""
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        pool: Any = super()
-        connection = pool._get_conn(timeout=timeout)  # noqa: SLF001 - the hook there is
-        connection.response_class = _Response
-        attempt: Attempt | None = getattr(_here, "attempt", None)
-        if attempt is not None:
-            attempt.hold(connection)
-        return connection
-
-    def _validate_conn(self, conn: Any) -> None:
-        super()._validate_conn(conn)  # type: ignore[misc]
-        if conn.sock is None:
-            conn.connect()
-        attempt: Attempt | None = getattr(_here, "attempt", None)
-        if attempt is not None:
-            attempt.connected()
-
-    def _put_conn(self, conn: Any) -> None:
-        attempt: Attempt | None = getattr(_here, "attempt", None)
-        if attempt is not None:
-            attempt.let_go()
-        super()._put_conn(conn)  # type: ignore[misc]
-
-
-class _TrackedHTTPPool(_TrackedPool, urllib3.HTTPConnectionPool):
-    """Plain connections. It has no connection class of its own, so cassettes still apply."""
-
-
-class _TrackedHTTPSPool(_TrackedPool, urllib3.HTTPSConnectionPool):
-    """TLS connections; see above."""
-
-
-_POOLS: Final = {"http": _TrackedHTTPPool, "https": _TrackedHTTPSPool}
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter with tracked pools and one shared TLS context."""
-
-    def __init__(self, route: Route) -> None:
-        self._route = route
-        super().__init__(pool_connections=2, pool_maxsize=256, max_retries=0)
-
-    def _tls(self) -> dict[str, Any]:
-        secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
-        return {"ssl_context": self._route.tls()} if secure else {}
-
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
-    ) -> None:
-        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs, **self._tls())
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    def close(self) -> None:
-        """Close idle connections now; by itself urllib3 leaves that to the garbage collector."""
-        managers: list[Any] = [self.poolmanager, *self.proxy_manager.values()]
-        for manager in managers:
-            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated otherwise
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Leave verification to the shared context, which always verifies."""
-
-    def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {}
-
-
 class RequestsTransport:
     """Connections of one client; thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._route = find_route(settings)
-        self._headers = {name: _wire_text(text) for name, text in settings.headers().items()}
+        self._headers = _fixed_headers(settings)
         self._session = settings.session
-        self._own: _Adapter | None = None
+        self._own: Adapter | None = None
         self._closed = False
         self._lock = threading.Lock()
         self.workers = Workers()
+        self.may_block_caller = settings.session is None and isinstance(settings.api_key, Secret)
+        """Whether nothing of the user's runs within a send, which could take any time."""
 
-    def send(self, request: Request, attempt: Attempt | None = None) -> Outcome:
-        """Send a request and read its whole answer."""
-        attempt = attempt or Attempt(request)
-        _here.attempt = attempt
+    def send(self, attempt: Attempt) -> Outcome:
+        """Send a request and read its whole answer.
+
+        Raises:
+            ColdError: The attempt wants an open connection, and there is none.
+        """
+        request = attempt.request
         progress = _Progress()
+        here.attempt = attempt
         try:
+            attempt.begin()
             return self._exchange(request, progress)
+        except ColdError:
+            raise
         except EmbeddingError as error:
             return Fault(FaultKind.LOCAL, error.message)
         except TooLargeError:
@@ -327,7 +143,7 @@ class RequestsTransport:
             return self._fault(error, attempt, in_body=progress.in_body)
         finally:
             attempt.let_go()
-            _here.attempt = None
+            here.attempt = None
             progress.end()
 
     def _fault(self, error: Exception, attempt: Attempt, *, in_body: bool) -> Fault:
@@ -338,49 +154,49 @@ class RequestsTransport:
         return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     def _exchange(self, request: Request, progress: _Progress) -> Outcome:
-        adapter, extra = self._adapter()
-        prepared = self._prepare(request)
-        timeout = (
-            min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK),
-            request.timeout + SOCKET_SLACK,
-        )
-        response = adapter.send(prepared, stream=True, timeout=timeout, **extra)
-        progress.begin(response)
-        lines = response.raw.headers
-        headers = check_head(getattr(lines, "iteritems", lines.items)())
-        body = _read(response.raw, request.max_reply)
-        progress.whole = True
-        content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
-        content = conceal(content, str(prepared.headers["Authorization"]))
-        return Reply(response.status_code, headers, content, time.time())
-
-    def _prepare(self, request: Request) -> requests.PreparedRequest:
-        prepared = requests.PreparedRequest()
-        prepared.method = request.method
-        prepared.url = self._route.base_url + request.path
-        prepared.headers = CaseInsensitiveDict(self._headers)  # type: ignore[arg-type] # bytes too
-        prepared.headers.update(request.headers)
-        prepared.headers["Accept-Encoding"] = "gzip, deflate"
-        prepared.headers["Authorization"] = self._settings.authorization()
+        authorization = self._settings.authorization()
+        headers = {**self._headers, **dict(request.headers), "Authorization": authorization}
         if request.body:
-            prepared.body = request.body
-            prepared.headers["Content-Length"] = str(len(request.body))
-        return prepared
+            headers["Content-Length"] = str(len(request.body))
+        if self._session is None:
+            raw = self._adapter().open(request.method, request.path, headers, request.body or None)
+            status = raw.status
+        else:
+            response = self._send_by(self._session, request, headers)
+            raw, status = response.raw, response.status_code
+        progress.begin(raw)
+        lines: Any = raw.headers
+        fields = check_head(getattr(lines, "iteritems", lines.items)())
+        body = _read(raw, request.max_reply)
+        progress.whole = True
+        content = decompress(body, fields.get("content-encoding", ""), request.max_reply)
+        return Reply(status, fields, conceal(content, authorization), time.time())
 
-    def _adapter(self) -> tuple[Any, dict[str, Any]]:
-        session = self._session
-        if session is not None:
-            url = self._route.base_url
-            extra = {"verify": session.verify, "cert": session.cert, "proxies": session.proxies}
-            return _refuse_retries(session.get_adapter(url)), extra
+    def _send_by(
+        self, session: requests.Session, request: Request, headers: dict[str, Any]
+    ) -> requests.Response:
+        """Send through the caller's own session: its adapters, proxies and certificates."""
+        url = self._route.base_url
+        adapter = _refuse_retries(session.get_adapter(url))
+        prepared = prepare(request.method, url + request.path, headers, request.body or None)
+        read = request.timeout + SOCKET_SLACK
+        response: requests.Response = adapter.send(
+            prepared,
+            stream=True,
+            timeout=(min(CONNECT_TIMEOUT, read), read),
+            verify=session.verify,
+            cert=session.cert,
+            proxies=session.proxies,
+        )
+        return response
+
+    def _adapter(self) -> Adapter:
         with self._lock:
             if self._closed:
                 raise ClientClosedError("The client was closed during the call.")
             if self._own is None:
-                self._own = _Adapter(self._route)
-            adapter = self._own
-        proxy = self._route.proxy
-        return adapter, {"proxies": {"http": proxy, "https": proxy} if proxy else {}}
+                self._own = Adapter(self._route)
+            return self._own
 
     def close(self) -> None:
         """Close the connections that are ours; the caller's session is left alone."""
@@ -390,6 +206,13 @@ class RequestsTransport:
         if adapter is not None:
             adapter.close()
         self.workers.close()
+
+
+def _fixed_headers(settings: Settings) -> dict[str, str | bytes]:
+    """Return what every request carries; of names that differ in case alone the last counts."""
+    table = CaseInsensitiveDict(settings.headers())
+    table["Accept-Encoding"] = "gzip, deflate"
+    return {name: _wire_text(text) for name, text in table.items()}
 
 
 def _wire_text(text: str) -> str | bytes:
@@ -412,19 +235,19 @@ class _Progress:
 
     def __init__(self) -> None:
         self.whole = False
-        self._response: requests.Response | None = None
+        self._raw: Any = None
 
     @property
     def in_body(self) -> bool:
-        return self._response is not None
+        return self._raw is not None
 
-    def begin(self, response: requests.Response) -> None:
-        self._response = response
+    def begin(self, raw: Any) -> None:
+        self._raw = raw
 
     def end(self) -> None:
-        if self._response is None:
+        raw = self._raw
+        if raw is None:
             return
-        raw = self._response.raw
         if self.whole:  # an answer of a cassette or of a caller's own adapter has no connection
             getattr(raw, "release_conn", raw.close)()
         else:
@@ -447,11 +270,48 @@ def _read(raw: Any, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+class Inbox:
+    """Where worker threads leave outcomes, and how another thread reaches a waiting call."""
+
+    def __init__(self, closed: Callable[[], bool]) -> None:
+        self._closed = closed
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._in_place: Attempt | None = None
+        self.put = self._messages.put
+
+    def wake(self) -> None:
+        """Let the caller look again; end what it sends in place if the client was closed."""
+        self._messages.put(None)
+        attempt = self._in_place
+        if attempt is not None and self._closed():
+            attempt.abort()
+
+    def get(self, until: float | None) -> Message:
+        """Wait for a message, but no longer than `until` (monotonic seconds)."""
+        left = None if until is None else max(0.0, until - time.monotonic())
+        try:
+            return self._messages.get(timeout=left)
+        except queue.Empty:
+            return None
+
+    def send_in_place(self, attempt: Attempt, transport: RequestsTransport) -> Outcome | None:
+        """Send in this very thread; `None` if the attempt needs a thread of its own."""
+        self._in_place = attempt
+        try:
+            if not self._messages.empty():  # woken before it could be reached
+                return None
+            return transport.send(attempt)
+        except ColdError:
+            return None
+        finally:
+            self._in_place = None
+
+
 def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
     """Do what a job says until it is done; on any exception drop what is in flight.
 
     Args:
-        job: Its `wake` puts `None` into the inbox.
+        job: Its `wake` is the inbox's.
         inbox: Where worker threads leave outcomes.
         transport: Sends.
         settings: Brings the limiter.
@@ -461,8 +321,9 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
         while True:
             step = job.next(time.monotonic())
             if isinstance(step, Send):
-                attempt = attempts[step.request.id] = Attempt(step.request)
-                transport.workers.submit(_task(attempt, inbox, transport, settings))
+                if not _sent_in_place(job, step, inbox, transport, attempts):
+                    attempt = attempts[step.request.id] = Attempt(step.request)
+                    transport.workers.submit(_task(attempt, inbox, transport, settings))
             elif isinstance(step, Abort):
                 attempts.pop(step.id).abort()
             elif isinstance(step, Wait):
@@ -475,12 +336,30 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 attempts[request_id].abort()
 
 
+def _sent_in_place(
+    job: Driven,
+    step: Send,
+    inbox: Inbox,
+    transport: RequestsTransport,
+    attempts: dict[int, Attempt],
+) -> bool:
+    """Send in this thread if nothing else is to be done meanwhile, and nothing can hold it."""
+    if step.until is None or not transport.may_block_caller:
+        return False
+    attempt = Attempt(step.request, until=step.until, warm=True)
+    attempts[step.request.id] = attempt
+    outcome = inbox.send_in_place(attempt, transport)
+    if outcome is None:
+        return False
+    now = time.monotonic()
+    if isinstance(outcome, Reply) or now < step.until:  # else the job's own clock ends it
+        del attempts[step.request.id]
+        job.feed(step.request.id, outcome, now)
+    return True
+
+
 def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:
-    left = None if step.until is None else max(0.0, step.until - time.monotonic())
-    try:
-        message = inbox.get(timeout=left)
-    except queue.Empty:
-        return
+    message = inbox.get(step.until)
     if message is None:
         return
     request_id, outcome = message
@@ -499,7 +378,7 @@ def _task(
     def run() -> None:
         outcome: Outcome | BaseException
         try:
-            outcome = _limited(attempt, inbox, settings) or transport.send(attempt.request, attempt)
+            outcome = _limited(attempt, inbox, settings) or transport.send(attempt)
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             outcome = error
         inbox.put((attempt.request.id, outcome))
@@ -509,8 +388,8 @@ def _task(
 
 def _limited(attempt: Attempt, inbox: Inbox, settings: Settings) -> Fault | None:
     """Ask the limiter, here in the worker thread, where blocking blocks nobody else."""
-    if settings.limiter is None or attempt.request.method == "GET":
-        return None  # what costs nothing needs no leave
+    if settings.limiter is None or not attempt.request.limited:
+        return None
     try:
         settings.limiter.acquire(attempt.request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises

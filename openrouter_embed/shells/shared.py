@@ -47,7 +47,7 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     sound = (
         len(lines) <= MAX_HEADERS
         and len(lengths) + len(codings) <= 1
-        and all(map(_is_length, lengths))
+        and all(map(is_length, lengths))
         and all(coding in ("chunked", "identity") for coding in codings)
         and not any("\0" in value for _, value in lines)
     )
@@ -56,7 +56,8 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return dict(reversed(lines))
 
 
-def _is_length(text: str) -> bool:
+def is_length(text: str) -> bool:
+    """Whether this is a length that every parser reads alike."""
     return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
 
 

@@ -154,7 +154,7 @@ def test_what_came_with_the_answers_is_gathered():
 def test_usage_counts_what_is_sensible(usage, prompt, total, cost):
     found = collector(["a", "b"]).accept(range(2), body([1.0], [1.0], usage=usage))
     assert (found.prompt_tokens, found.total_tokens, found.cost) == (prompt, total, cost)
-    assert (found.inputs, found.requests) == (2, 0)
+    assert (found.inputs, found.requests) == (2, 1)
 
 
 def test_infinite_costs_are_not_believed():

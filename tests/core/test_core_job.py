@@ -342,7 +342,7 @@ def test_a_call_that_is_done_has_no_deadline():
 
 def test_the_time_of_an_attempt_begins_when_the_limiter_lets_it_through():
     world = World(scripted((NEVER, "ok")))
-    job = world.job(1, timeout=5.0, timed_by_driver=True)
+    job = world.job(1, timeout=5.0, limited=True)
     world.after(100.0, lambda: (job.started(1, world.now), world.wake(0)))
     first = job.next(world.now)
     assert isinstance(first, Send)
@@ -859,7 +859,7 @@ def test_terms_come_from_the_settings():
     assert (terms.deadline, terms.width, terms.max_retries, terms.timeout) == (105.0, 8, 1, 3.0)
     assert (terms.model, terms.on_error, terms.price, terms.spread) == (MODEL, "return", 0.5, True)
     assert (terms.base64, terms.expected_width) == (True, 1536)
-    assert not terms.timed_by_driver
+    assert not terms.limited
 
 
 def test_free_models_get_few_requests():
