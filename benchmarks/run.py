@@ -3,106 +3,73 @@
 Rules of this file:
 - The server and every measurement have a process of their own; one measurement runs at a time.
 - Ratios are taken within a round and their median is reported, so drift of the machine cancels.
+- What was aimed at is printed with what was reached, and so is a miss.
 
-Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; workloads: see `WORKLOADS`.
+Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; 1, 2, 3, 4, 4s, 7 and 7z are rows of
+`workloads.py`, 5, 6 and 8 are `imports.py`, `llama_index_build.py` and `stages.py`.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field
+
+from workloads import WORKLOADS, Aim, Workload
 
 HERE = pathlib.Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What is measured.
-
-    Attributes:
-        ours: The subject the others are compared with.
-        server: Width, latency, latency per text, and `gzip` if answers are zipped.
-    """
-
-    title: str
-    texts: int
-    server: tuple[str, ...]
-    subjects: tuple[str, ...]
-    rounds: int = 3
-    mode: tuple[str, ...] = ()
-    baselines: tuple[str, ...] = field(default=())
-
-
-BULK = (
-    "ours, client, numpy",
-    "ours, client, lists",
-    "ours, async client, numpy",
-    "ours, LangChain embed_documents",
-    "ours, LangChain embed_documents_array",
-    "ours, LlamaIndex get_text_embedding_batch",
-    "LangChain OpenAIEmbeddings, default",
-    "LangChain OpenAIEmbeddings, best (256)",
-    "LlamaIndex OpenAIEmbedding, default",
-    "baseten, default, lists",
-    "baseten, default, numpy",
-)
-
-WORKLOADS = {
-    "1": Workload(
-        "10,000 texts x 1536, no latency", 10_000, ("1536", "0", "0"),
-        (*BULK, "LlamaIndex OpenAIEmbedding, best (512)", "openai SDK, 100 per request",
-         "openrouter SDK, base64 by hand", "openrouter SDK, floats", "baseten, 128 x 8, lists",
-         "baseten, 128 x 8, numpy", "requests.Session, 100 per request",
-         "requests.post, one text per request", "litellm, 100 per request"),
-    ),
-    "2": Workload(
-        "10,000 texts x 1536, 150 ms + 1 ms per text", 10_000, ("1536", "0.15", "0.001"),
-        (*BULK, "LangChain OpenAIEmbeddings, gathered 128 x 80", "baseten, 100 x 100, lists",
-         "baseten, 100 x 100, numpy"),
-    ),
-    "3": Workload(
-        "1,000 single queries, no latency, p50", 1_000, ("1536", "0", "0"),
-        ("ours, client, numpy", "ours, LangChain embed_documents",
-         "ours, LlamaIndex get_text_embedding_batch", "LangChain OpenAIEmbeddings, default",
-         "LlamaIndex OpenAIEmbedding, default", "baseten, default, numpy",
-         "requests.Session, 100 per request", "openai SDK, 100 per request"),
-        mode=("queries",),
-    ),
-    "4": Workload(
-        "100,000 texts x 1024, no latency", 100_000, ("1024", "0", "0"),
-        ("ours, client, numpy", "ours, async client, numpy",
-         "LangChain OpenAIEmbeddings, default", "baseten, default, numpy"),
-        rounds=2,
-    ),
-    "7": Workload(
-        "10,000 texts x 1536 as floats, no latency", 10_000, ("1536", "0", "0"),
-        ("ours, client, numpy, floats asked", "ours, client, lists, floats asked",
-         "openrouter SDK, floats", "baseten, default, numpy", "requests.Session, 100 per request"),
-    ),
-    "7z": Workload(
-        "10,000 texts x 1536 as floats, gzip", 10_000, ("1536", "0", "0", "gzip"),
-        ("ours, client, numpy, floats asked", "openrouter SDK, floats", "baseten, default, numpy",
-         "requests.Session, 100 per request"),
-    ),
-}  # fmt: skip
+SCRIPTS = {"5": "imports.py", "6": "llama_index_build.py", "8": "stages.py"}
+PACKAGES = (
+    "openai", "langchain-core", "langchain-openai", "llama-index-core",
+    "llama-index-embeddings-openai", "openrouter", "litellm", "baseten-performance-client",
+    "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64",
+)  # fmt: skip
+Samples = dict[str, list[dict[str, float]]]
 
 
 def main() -> None:
     """Measure, print, and write the figures beside this file."""
     name = sys.argv[1]
+    if name in SCRIPTS:
+        sys.exit(subprocess.call([sys.executable, str(HERE / SCRIPTS[name]), *sys.argv[2:]]))
     load = WORKLOADS[name]
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else load.rounds
     only = [word.lower() for word in sys.argv[3:]]
     subjects = [s for s in load.subjects if not only or any(word in s.lower() for word in only)]
-    samples: dict[str, list[dict[str, float]]] = {subject: [] for subject in subjects}
+    samples: Samples = {subject: [] for subject in subjects}
+    before = machine()
     for number in range(rounds):
-        for subject in subjects[number % len(subjects) :] + subjects[: number % len(subjects)]:
+        at = number % len(subjects)
+        for subject in subjects[at:] + subjects[:at]:
             samples[subject].append(measure(load, subject))
-    report(name, load, samples, rounds)
+    rows = table(load, samples, rounds)
+    found = [reached(aim, samples) for aim in load.aims if {aim.ours, *aim.rivals} <= set(samples)]
+    found += [used(subject, most, rows) for subject, most in load.most_mb if subject in rows]
+    if not only:
+        content = {"title": load.title, "rounds": rounds, "rows": rows, "aims": found, **before}
+        write(f"workload-{name}", content)
+
+
+def machine() -> dict[str, object]:
+    """Return what else decides about absolute times."""
+    return {
+        "machine": {
+            "processors": os.cpu_count(), "load before": os.getloadavg()[0],
+            "python": sys.version.split()[0],
+        },
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }  # fmt: skip
+
+
+def write(name: str, content: dict) -> None:
+    """Keep a result for the documentation."""
+    out = HERE / "results"
+    out.mkdir(exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def measure(load: Workload, subject: str) -> dict[str, float]:
@@ -116,7 +83,7 @@ def measure(load: Workload, subject: str) -> dict[str, float]:
             port = server.stdout.readline().split()[1]
             url = f"http://127.0.0.1:{port}/api/v1"
             command = [sys.executable, str(HERE / "measure.py"), subject, str(load.texts)]
-            command += [load.server[0], url, *load.mode]
+            command += [load.server[0], url, load.mode]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         finally:
             server.kill()
@@ -125,32 +92,43 @@ def measure(load: Workload, subject: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def report(name: str, load: Workload, samples: dict, rounds: int) -> None:
-    """Print a table and write it as JSON."""
+def table(load: Workload, samples: Samples, rounds: int) -> dict[str, dict[str, float]]:
+    """Print and return the median of each column, and the range of the seconds."""
     print(f"\n{load.title}; medians of {rounds} rounds")
-    print(f"{'':<48}{'seconds':>9}{'CPU':>8}{'peak MB':>9}   times ours (numpy, lists)")
+    print(f"{'':<50}{'seconds':>10}{'fastest':>10}{'slowest':>10}{'CPU':>8}{'peak MB':>9}")
     rows = {}
-    ours = [s for s in samples if s.startswith("ours")]
     for subject, runs in samples.items():
-        keys = ("seconds", "cpu", "peak_mb")
-        row = {key: statistics.median(run[key] for run in runs) for key in keys}
-        row["ratios"] = {base: ratio(runs, samples[base]) for base in ours}
-        rows[subject] = row
-        shown = "  ".join(f"{ratio:6.2f}" for ratio in list(row["ratios"].values())[:2])
-        small = row["seconds"] < 0.01
-        seconds = f"{1e6 * row['seconds']:7.0f}us" if small else f"{row['seconds']:9.3f}"
-        print(f"{subject:<48}{seconds}{row['cpu']:8.2f}{row['peak_mb']:9.0f}   {shown}", flush=True)
-    out = HERE / "results"
-    out.mkdir(exist_ok=True)
-    (out / f"workload-{name}.json").write_text(
-        json.dumps({"title": load.title, "rounds": rounds, "rows": rows}, indent=1) + "\n"
+        seconds = [run["seconds"] for run in runs]
+        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        rows[subject] = {**row, "fastest": min(seconds), "slowest": max(seconds)}
+        columns = "".join(shown(value) for value in (row["seconds"], min(seconds), max(seconds)))
+        print(f"{subject:<50}{columns}{row['cpu']:8.2f}{row['peak_mb']:9.0f}")
+    return rows
+
+
+def shown(seconds: float) -> str:
+    """Return seconds as ten characters, small ones in microseconds."""
+    return f"{1e6 * seconds:8.0f}us" if seconds < 0.02 else f"{seconds:10.3f}"
+
+
+def reached(aim: Aim, samples: Samples) -> dict[str, object]:
+    """Compare a ratio with what was aimed at, and print it."""
+    rounds = zip(samples[aim.ours], *(samples[rival] for rival in aim.rivals), strict=True)
+    value = statistics.median(
+        min(rival["seconds"] for rival in rivals) / ours["seconds"] for ours, *rivals in rounds
     )
+    names = " / ".join(aim.rivals)
+    word = "" if value >= aim.times else ", MISSED"
+    print(f"{names} took {value:.2f} times as long as {aim.ours}; aim {aim.times:g}{word}")
+    return {"ours": aim.ours, "rivals": aim.rivals, "times": round(value, 3), "aim": aim.times}
 
 
-def ratio(runs: list, base: list) -> float:
-    """Return the median over rounds of how many times longer `runs` took than `base`."""
-    pairs = zip(runs, base, strict=True)
-    return statistics.median(run["seconds"] / other["seconds"] for run, other in pairs)
+def used(subject: str, most: float, rows: dict[str, dict[str, float]]) -> dict[str, object]:
+    """Compare peak memory with what was aimed at, and print it."""
+    peak = rows[subject]["peak_mb"]
+    word = "" if peak <= most else ", MISSED"
+    print(f"{subject} used {peak:.0f} MB at its peak; aim at most {most:.0f}{word}")
+    return {"ours": subject, "peak_mb": round(peak, 1), "aim": round(most, 1)}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import gzip
 import json
 import sys
@@ -31,6 +32,7 @@ class _Body(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
+@functools.cache
 def pool(width: int) -> np.ndarray:
     """Return the vectors that texts are answered with: float32 `(POOL, width)`, unit length."""
     rows = np.random.default_rng(7).standard_normal((POOL, width)).astype(np.float32)

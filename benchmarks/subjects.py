@@ -33,11 +33,15 @@ class Subject:
     texts: int | None = None
 
 
+def _client(url: str, **options: Any) -> Any:
+    from openrouter_embed import EmbeddingClient
+
+    return EmbeddingClient(MODEL, api_key=KEY, base_url=url, **options)
+
+
 def _ours(method: str, encoding: str = "auto") -> Callable[[str], Embed]:
     def make(url: str) -> Embed:
-        from openrouter_embed import EmbeddingClient
-
-        client = EmbeddingClient(MODEL, api_key=KEY, base_url=url, encoding_format=encoding)
+        client = _client(url, encoding_format=encoding)
         if method == "numpy":
             return lambda texts: client.embed(texts, role="document").vectors
         if method == "async":
@@ -48,44 +52,59 @@ def _ours(method: str, encoding: str = "auto") -> Callable[[str], Embed]:
     return make
 
 
+def _ours_query(url: str) -> Embed:
+    client = _client(url)
+    return lambda texts: client.embed(texts[0], role="query").vectors
+
+
+def _ours_stream(url: str) -> Embed:
+    return lambda texts: _client(url).stream(texts, role="document")
+
+
+def _one(make: Callable[[str], Any], method: str) -> Callable[[str], Embed]:
+    """Measure a framework's own method for a single query."""
+
+    def single(url: str) -> Embed:
+        query = getattr(make(url), method)
+        return lambda texts: [query(texts[0])]
+
+    return single
+
+
 def _ours_langchain(method: str) -> Callable[[str], Embed]:
-    def make(url: str) -> Embed:
-        from langchain_openrouter_embed import OpenRouterEmbeddings
-
-        return getattr(OpenRouterEmbeddings(model=MODEL, api_key=KEY, base_url=url), method)
-
-    return make
+    return lambda url: getattr(_langchain_ours(url), method)
 
 
-def _ours_llama_index(url: str) -> Embed:
+def _langchain_ours(url: str) -> Any:
+    from langchain_openrouter_embed import OpenRouterEmbeddings
+
+    return OpenRouterEmbeddings(model=MODEL, api_key=KEY, base_url=url)
+
+
+def _ours_llama_index(url: str) -> Any:
     from llama_index_openrouter_embed import OpenRouterEmbedding
 
-    return OpenRouterEmbedding(model_name=MODEL, api_key=KEY, api_base=url).get_text_embedding_batch
+    return OpenRouterEmbedding(model_name=MODEL, api_key=KEY, api_base=url)
 
 
-def _langchain_openai(chunk: int | None, **options: Any) -> Callable[[str], Embed]:
-    def make(url: str) -> Embed:
-        from langchain_openai import OpenAIEmbeddings
+def _langchain_model(url: str, **options: Any) -> Any:
+    from langchain_openai import OpenAIEmbeddings
 
-        sizes = {} if chunk is None else {"chunk_size": chunk}
-        model = OpenAIEmbeddings(
-            model=MODEL, api_key=KEY, base_url=url, check_embedding_ctx_length=False,
-            **sizes, **options,
-        )  # fmt: skip
-        return model.embed_documents
+    # Its check of lengths would need a tokenizer from the network, and cost it time.
+    return OpenAIEmbeddings(
+        model=MODEL, api_key=KEY, base_url=url, check_embedding_ctx_length=False, **options
+    )
 
-    return make
+
+def _langchain_openai(chunk: int | None) -> Callable[[str], Embed]:
+    sizes = {} if chunk is None else {"chunk_size": chunk}
+    return lambda url: _langchain_model(url, **sizes).embed_documents
 
 
 def _langchain_openai_gathered(chunk: int, at_once: int) -> Callable[[str], Embed]:
     def make(url: str) -> Embed:
-        from langchain_openai import OpenAIEmbeddings
-
         async def run(texts: Sequence[str]) -> list[list[float]]:
-            model = OpenAIEmbeddings(
-                model=MODEL, api_key=KEY, base_url=url, check_embedding_ctx_length=False,
-                chunk_size=chunk,
-            )  # fmt: skip
+            model = _langchain_model(url, chunk_size=chunk)
             gate = asyncio.Semaphore(at_once)
 
             async def part(batch: Sequence[str]) -> list[list[float]]:
@@ -101,17 +120,17 @@ def _langchain_openai_gathered(chunk: int, at_once: int) -> Callable[[str], Embe
     return make
 
 
+def _llama_index_model(url: str, **options: Any) -> Any:
+    from llama_index.embeddings.openai import OpenAIEmbedding
+
+    return OpenAIEmbedding(
+        model_name=MODEL, model="text-embedding-3-small", api_key=KEY, api_base=url, **options
+    )
+
+
 def _llama_index_openai(batch: int | None) -> Callable[[str], Embed]:
-    def make(url: str) -> Embed:
-        from llama_index.embeddings.openai import OpenAIEmbedding
-
-        sizes = {} if batch is None else {"embed_batch_size": batch}
-        model = OpenAIEmbedding(
-            model_name=MODEL, model="text-embedding-3-small", api_key=KEY, api_base=url, **sizes
-        )
-        return model.get_text_embedding_batch
-
-    return make
+    sizes = {} if batch is None else {"embed_batch_size": batch}
+    return lambda url: _llama_index_model(url, **sizes).get_text_embedding_batch
 
 
 def _openai_sdk(batch: int) -> Callable[[str], Embed]:
@@ -235,7 +254,17 @@ SUBJECTS: dict[str, Subject] = {
     "ours, client, lists, floats asked": Subject(_ours("lists", "float")),
     "ours, LangChain embed_documents": Subject(_ours_langchain("embed_documents")),
     "ours, LangChain embed_documents_array": Subject(_ours_langchain("embed_documents_array")),
-    "ours, LlamaIndex get_text_embedding_batch": Subject(_ours_llama_index),
+    "ours, LlamaIndex get_text_embedding_batch": Subject(
+        lambda url: _ours_llama_index(url).get_text_embedding_batch
+    ),
+    "ours, client, one query": Subject(_ours_query),
+    "ours, LangChain embed_query": Subject(_one(_langchain_ours, "embed_query")),
+    "ours, LlamaIndex get_query_embedding": Subject(_one(_ours_llama_index, "get_query_embedding")),
+    "ours, client, stream": Subject(_ours_stream),
+    "LangChain OpenAIEmbeddings, embed_query": Subject(_one(_langchain_model, "embed_query")),
+    "LlamaIndex OpenAIEmbedding, get_query_embedding": Subject(
+        _one(_llama_index_model, "get_query_embedding")
+    ),
     "LangChain OpenAIEmbeddings, default": Subject(_langchain_openai(None)),
     "LangChain OpenAIEmbeddings, best (256)": Subject(_langchain_openai(256)),
     "LangChain OpenAIEmbeddings, gathered 128 x 80": Subject(_langchain_openai_gathered(128, 80)),

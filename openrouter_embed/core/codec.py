@@ -35,14 +35,14 @@ _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     """One vector as it stands in the answer; parsed no further than its edges."""
 
     embedding: msgspec.Raw
     index: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     """The fields of an answer that we read. Unknown ones are skipped, not refused."""
 
     data: list[_Item]
@@ -102,9 +102,10 @@ def decode(
         raise InvalidResponseError(
             f"The server sent {len(items)} vectors for {count} inputs.", reason="count"
         )
-    _refuse_repeated_keys(text, items)
+    vectors = [bytes(item.embedding) for item in items]
+    _refuse_repeated_keys(text, vectors)
     order, unindexed = _order(items)
-    rows = [_components(item.embedding, at) for at, item in enumerate(items)]
+    rows = _read_rows(vectors)
     width = _common_width(rows, width)
     matrix = allocate(width)
     _fill(matrix, order, rows)
@@ -163,16 +164,16 @@ def _place(error: msgspec.ValidationError) -> str:
     return printable(str(error), 120).replace("$", "answer")
 
 
-def _refuse_repeated_keys(text: bytes, items: Sequence[_Item]) -> None:
+def _refuse_repeated_keys(text: bytes, vectors: Sequence[bytes]) -> None:
     """Refuse an object that says a thing twice: parsers disagree on which one counts.
 
     The vectors make up nearly all of an answer and cannot hold keys, so only what stands between
     them is looked at; an unusual layout pays for a full second parse.
     """
-    between = _between_vectors(text, items)
+    between = _between_vectors(text, vectors)
     if between is not None:
-        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > len(items)
-        repeated = repeated or between.count(b'"index"') > len(items)
+        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > len(vectors)
+        repeated = repeated or between.count(b'"index"') > len(vectors)
         repeated = repeated or b"\\u" in between  # a key in disguise?
         if not repeated:
             return
@@ -184,19 +185,18 @@ def _refuse_repeated_keys(text: bytes, items: Sequence[_Item]) -> None:
         ) from None
 
 
-def _between_vectors(text: bytes, items: Sequence[_Item]) -> bytes | None:
+def _between_vectors(text: bytes, vectors: Sequence[bytes]) -> bytes | None:
     gaps: list[bytes] = []
     at = 0
-    for item in items:
+    for vector in vectors:
         key = text.find(b'"embedding":', at)
         if key < 0:
             return None
         gaps.append(text[at:key])
-        view = memoryview(item.embedding)
-        start = text.find(view[:1], key + 12)
-        at = start + len(view)
-        if text[start:at] != bytes(view):
+        start = text.find(vector[:1], key + 12)
+        if not text.startswith(vector, start):
             return None
+        at = start + len(vector)
     gaps.append(text[at:])
     return b"".join(gaps)
 
@@ -243,13 +243,16 @@ def _index(raw: msgspec.Raw, at: int) -> int:
     return int(token)
 
 
-def _components(raw: msgspec.Raw, at: int) -> bytes | list[float]:
-    view = memoryview(raw)
-    first = view[0]
+def _read_rows(vectors: Sequence[bytes]) -> list[bytes | list[float]]:
+    return [_components(vector, at) for at, vector in enumerate(vectors)]
+
+
+def _components(vector: bytes, at: int) -> bytes | list[float]:
+    first = vector[0]
     if first == _QUOTE:
-        return _from_base64(view, at)
+        return _from_base64(vector, at)
     if first == _BRACKET:
-        return _from_floats(view, at)
+        return _from_floats(vector, at)
     raise InvalidResponseError(
         f"Item {at} of the answer is neither a list of numbers nor base64.",
         reason="component",
@@ -257,11 +260,11 @@ def _components(raw: msgspec.Raw, at: int) -> bytes | list[float]:
     )
 
 
-def _from_base64(view: memoryview, at: int) -> bytes:
-    text: memoryview | str = view[1:-1]
+def _from_base64(vector: bytes, at: int) -> bytes:
+    text: memoryview | str = memoryview(vector)[1:-1]
     try:
-        if b"\\" in bytes(view[:64]) or b"\\" in bytes(view):
-            text = _decode_string(view)
+        if b"\\" in vector:
+            text = _decode_string(vector)
         data = pybase64.b64decode(text, validate=True)
     except (ValueError, msgspec.DecodeError):
         data = b"?"
@@ -272,9 +275,9 @@ def _from_base64(view: memoryview, at: int) -> bytes:
     return data
 
 
-def _from_floats(view: memoryview, at: int) -> list[float]:
+def _from_floats(vector: bytes, at: int) -> list[float]:
     try:
-        return _decode_floats(view)
+        return _decode_floats(vector)
     except (msgspec.DecodeError, RecursionError) as error:
         finite = "out of range" not in str(error)
     raise InvalidResponseError(
@@ -304,6 +307,11 @@ def _common_width(rows: Sequence[bytes | list[float]], width: int | None) -> int
 
 
 def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[float]]) -> None:
+    packed = [row for row in rows if isinstance(row, bytes)]
+    if len(packed) == len(rows):  # one copy of all is three times as fast as one for each
+        block = np.frombuffer(b"".join(packed), dtype=_FLOAT32_LE).reshape(matrix.shape)
+        matrix[slice(None) if order == list(range(len(order))) else order] = block
+        return
     for position, row in zip(order, rows, strict=True):
         if isinstance(row, bytes):
             matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)

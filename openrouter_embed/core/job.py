@@ -334,7 +334,7 @@ class Job:
             return heapq.heappop(self._again)[2]
         if not self._terms.spread:
             return _Batch(self._packer.take(1))
-        return _Batch(self._packer.take(self._pacer.spread, probe=not self._pacer.proven))
+        return _Batch(self._packer.take(self._pacer.spread, probe=not self._pacer.opened))
 
     def _encoding(self) -> str:
         if self._terms.encoding_format != "auto":

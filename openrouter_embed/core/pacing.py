@@ -156,7 +156,7 @@ class AdaptiveLimit:
 
     def __init__(self, highest: int, start: int = START) -> None:
         self.highest = highest
-        self.limit = min(start, highest)
+        self.limit = self._start = min(start, highest)
         self.epoch = 0
         self.crowd = 0
         self.luck = Luck()
@@ -179,6 +179,11 @@ class AdaptiveLimit:
             self.luck.failed(ticket.number)
             if self.down and self.limit > 1 and ticket.epoch == self.epoch:
                 self._fall()
+
+    @property
+    def opened(self) -> bool:
+        """Whether it has ever moved, and so says more than where it began."""
+        return self.epoch > 0 or self.limit != self._start or self.limit == self.highest
 
     @property
     def down(self) -> bool:
@@ -240,19 +245,18 @@ class Pacer:
         self.in_flight = 0
         self.cool_until = -math.inf
         self._number = 0
-        self._proven = False
         self._held: dict[Wake, int] = {}
         self._line: dict[Wake, None] = {}
 
     @property
     def spread(self) -> int:
         """Over how many requests at once a call may come to be spread, as far as is known."""
-        return self.limit.ceiling if self._proven else self.limit.limit
+        return self.limit.ceiling if self.limit.opened else self.limit.limit
 
     @property
-    def proven(self) -> bool:
-        """Whether the server has ever answered: before that a call feels its way."""
-        return self._proven
+    def opened(self) -> bool:
+        """Whether anything is known of what the server bears: before that a call feels its way."""
+        return self.limit.opened
 
     @property
     def failures(self) -> int:
@@ -298,7 +302,6 @@ class Pacer:
         """Give leave back, with what the outcome says about load."""
         with self.lock:
             self.limit.update(signal, ticket)
-            self._proven = self._proven or signal is Signal.FINE
             self.in_flight -= 1
             left = self._held.pop(ticket.wake) - 1
             if left:

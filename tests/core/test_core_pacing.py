@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from openrouter_embed.core import pacing
 from openrouter_embed.core.pacing import (
+    START,
     AdaptiveLimit,
     Hold,
     Luck,
@@ -537,3 +538,36 @@ TestLine.settings = settings(max_examples=100, stateful_step_count=60, deadline=
 
 def test_a_client_without_history_never_cools():
     assert Pacer(4).cool_until == -math.inf
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_a_single_answer_does_not_open_the_limit():
+    """A client that has only asked a query still begins a large job with small requests."""
+    pacer, (one,) = callers(1, 64)
+    one.ask()
+    one.finish(FINE)
+    assert (pacer.opened, pacer.spread) == (False, START)
+
+
+def test_growing_opens_the_limit():
+    pacer, (one,) = callers(1, 64)
+    for _ in range(START + 1):
+        one.ask()
+    one.finish(FINE)
+    assert (pacer.opened, pacer.spread) == (True, 64)
+
+
+def test_a_refusal_opens_the_limit_too():
+    pacer, (one,) = callers(1, 64)
+    for _ in range(START):
+        one.ask()
+    one.tickets.reverse()
+    one.finish(THROTTLED)
+    assert (pacer.opened, pacer.spread) == (True, START - 1)
+
+
+def test_a_limit_that_cannot_grow_is_open_from_the_start():
+    pacer, _ = callers(1, START - 1)
+    assert pacer.opened
