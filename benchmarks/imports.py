@@ -16,14 +16,14 @@ import subprocess
 import sys
 import time
 
-from run import machine, write
+from run import OFFLINE, machine, write
 
 NOTHING = "pass"
 OURS = "import openrouter_embed"
 REQUESTS = "import requests"
 LANGCHAIN = "from langchain_openrouter_embed import OpenRouterEmbeddings"
 LANGCHAIN_OPENAI = "from langchain_openai import OpenAIEmbeddings"
-BASE = "import langchain_core.embeddings"
+BASE = "from langchain_core.embeddings import Embeddings"
 STATEMENTS = (
     NOTHING,
     OURS,
@@ -32,7 +32,7 @@ STATEMENTS = (
     BASE,
     LANGCHAIN,
     LANGCHAIN_OPENAI,
-    "import llama_index.core.embeddings",
+    "from llama_index.core.base.embeddings.base import BaseEmbedding",
     "from llama_index_openrouter_embed import OpenRouterEmbedding",
     "from llama_index.embeddings.openai import OpenAIEmbedding",
     "import openai",
@@ -72,14 +72,16 @@ def own(samples: dict[str, list[float]]) -> float:
 def seconds(statement: str) -> float:
     """Time one fresh process."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True)
+    subprocess.run([sys.executable, "-c", statement], check=True, env=OFFLINE)
     return time.perf_counter() - begin
 
 
 def loads(statement: str) -> list[str]:
     """Return the heavy libraries that an import loads."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps([*sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, env=OFFLINE
+    )
     modules = set(json.loads(done.stdout.splitlines()[-1]))
     return [name for name in HEAVY if name in modules]
 

@@ -28,6 +28,8 @@ PACKAGES = (
     "llama-index-embeddings-openai", "openrouter", "litellm", "baseten-performance-client",
     "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64",
 )  # fmt: skip
+OFFLINE = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+"""Without it litellm asks the network for prices when it is imported."""
 Samples = dict[str, list[dict[str, float]]]
 
 
@@ -84,7 +86,7 @@ def measure(load: Workload, subject: str) -> dict[str, float]:
             url = f"http://127.0.0.1:{port}/api/v1"
             command = [sys.executable, str(HERE / "measure.py"), subject, str(load.texts)]
             command += [load.server[0], url, load.mode]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=OFFLINE)
         finally:
             server.kill()
     if done.returncode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     Listener = Callable[[Progress], None]
 
 
-@contextmanager
 def listening(
     inputs: object, *, bar: bool, listener: Listener | None
-) -> Generator[Listener | None]:
-    """Yield what a job should tell its progress to: a bar, the user's listener, or both."""
-    if not bar:
-        yield listener
-        return
+) -> AbstractContextManager[Listener | None]:
+    """Open what a job should tell its progress to: a bar, the user's listener, or both."""
+    return _shown(inputs, listener) if bar else nullcontext(listener)
+
+
+@contextmanager
+def _shown(inputs: object, listener: Listener | None) -> Generator[Listener]:
     from tqdm.auto import tqdm  # noqa: PLC0415 - slow to import, and few calls want a bar
 
     total = len(inputs) if isinstance(inputs, Sized) and not isinstance(inputs, str) else None

@@ -181,17 +181,12 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
             ClientClosedError: The client is closed.
         """
-        from openrouter_embed.core.job import Job, Ports  # noqa: PLC0415 - all of these lazily
-        from openrouter_embed.core.plan import make_plan  # noqa: PLC0415
-        from openrouter_embed.inputs import read_inputs  # noqa: PLC0415
+        from openrouter_embed.core.job import Job, Ports  # noqa: PLC0415 - lazy by design
 
         self._check_open()
         check_call(role, input_type, on_error)
         kit = self._kit_for(settings)
         bodies = kit.bodies(role, input_type)
-        plan = make_plan(
-            read_inputs(inputs), bodies.prefix, zeros_for_empty=settings.empty == "zeros"
-        )
         ports = Ports(
             chance=random.random,
             wake=wake,
@@ -202,7 +197,7 @@ class Engine:
         )
         price = self._price(settings.model)
         return Job(
-            plan,
+            kit.plan(inputs, bodies),
             bodies=bodies,
             limits=kit.limits,
             terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),
@@ -295,14 +290,11 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
         """
         from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
-        from openrouter_embed.core.plan import BodyMaker, make_plan  # noqa: PLC0415
-        from openrouter_embed.inputs import read_inputs  # noqa: PLC0415
 
-        settings = self.settings
         check_call(role, input_type, "raise")
-        prefix = BodyMaker(settings, role, input_type).prefix
-        plan = make_plan(read_inputs(inputs), prefix, zeros_for_empty=settings.empty == "zeros")
-        price = next((model.price for model in models if model.id == settings.model), None)
+        kit = self._kit_for(self.settings)
+        plan = kit.plan(inputs, kit.bodies(role, input_type))
+        price = next((model.price for model in models if model.id == self.settings.model), None)
         tokens = sum(plan.tokens)
         cost = None if price is None else tokens * price
         return Estimate(tokens=tokens, cost=cost, inputs=len(plan.units))

@@ -309,7 +309,7 @@ def _common_width(rows: Sequence[bytes | list[float]], width: int | None) -> int
 def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[float]]) -> None:
     packed = [row for row in rows if isinstance(row, bytes)]
     if len(packed) == len(rows):  # one copy of all is three times as fast as one for each
-        block = np.frombuffer(b"".join(packed), dtype=_FLOAT32_LE).reshape(matrix.shape)
+        block = np.reshape(np.frombuffer(b"".join(packed), dtype=_FLOAT32_LE), matrix.shape)
         matrix[slice(None) if order == list(range(len(order))) else order] = block
         return
     for position, row in zip(order, rows, strict=True):

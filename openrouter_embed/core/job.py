@@ -249,8 +249,13 @@ class Job:
         return self._wait(max(self._again[0][0], self._poor_until) if waiting else None)
 
     def _wait(self, ready: float | None) -> Wait:
-        moments = [self._terms.deadline, *(flight.expires for flight in self._flights.values())]
-        return Wait(min((m for m in (ready, *moments) if m is not None), default=None))
+        return Wait(self._soonest(ready))
+
+    def _soonest(self, ready: float | None = None) -> float | None:
+        """Return the first moment at which something is to be done though nothing has come."""
+        ends = [flight.expires for flight in self._flights.values()]
+        moments = [m for m in (ready, self._terms.deadline, *ends) if m is not None]
+        return min(moments) if moments else None
 
     def _sendable(self, now: float) -> bool:
         ready = bool(self._again) and self._again[0][0] <= now
@@ -282,7 +287,7 @@ class Job:
             return self.next(now)
         try:
             request = self._launch(batch, ticket, tokens, held, now)
-            return Send(request, self._wait(None).until if self._alone else None)
+            return Send(request, self._soonest() if self._alone else None)
         except BaseException:
             self._pacer.release(ticket, Signal.NEUTRAL)
             self._ledger.settle(held, 0.0)

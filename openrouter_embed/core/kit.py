@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openrouter_embed.core.job import Terms, make_terms
-from openrouter_embed.core.plan import BodyMaker, make_limits
+from openrouter_embed.core.plan import BodyMaker, Plan, make_limits, make_plan
+from openrouter_embed.inputs import read_inputs
 from openrouter_embed.settings import AUTO
 
 if TYPE_CHECKING:
+    from openrouter_embed.inputs import Inputs
     from openrouter_embed.models import Role
     from openrouter_embed.settings import Settings
 
@@ -39,6 +41,15 @@ class Kit:
         if role not in self._bodies:
             self._bodies[role] = BodyMaker(self.settings, role, input_type)
         return self._bodies[role]
+
+    def plan(self, inputs: Inputs, bodies: BodyMaker) -> Plan:
+        """Return what a call has to send.
+
+        Raises:
+            ConfigurationError: An input is wrong.
+        """
+        zeros = self.settings.empty == "zeros"
+        return make_plan(read_inputs(inputs), bodies.prefix, zeros_for_empty=zeros)
 
     def terms(self, on_error: str, now: float, *, price: float | None, lists: bool) -> Terms:
         """Return the terms of a call that begins at `now` (monotonic seconds)."""

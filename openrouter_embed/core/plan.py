@@ -182,6 +182,8 @@ class Packer:
         return batch
 
     def _fit(self, run: Sequence[int], most: int) -> int:
+        if most == 1:
+            return 1
         tokens = size = 0
         for count in range(most):
             unit = run[self._at + count]

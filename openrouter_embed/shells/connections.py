@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
+import requests.adapters
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
@@ -190,7 +191,6 @@ class _Lean:
         self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any
     ) -> None:
         connection: Any = super()
-        self.sock.settimeout(self.timeout)  # type: ignore[attr-defined]
         lines = _lines(headers)
         self._parts = []
         connection.putrequest(method, url, skip_accept_encoding=True)
@@ -198,10 +198,15 @@ class _Lean:
         head = b"".join(self._parts).removesuffix(b"\r\n") + lines
         self._parts = None
         if body is None or len(body) <= LARGEST_JOINED:
-            connection.send(head + (body or b""))
+            self._write(head + (body or b""))
         else:
-            connection.send(head)
-            connection.send(body)
+            self._write(head)
+            self._write(body)
+
+    def _write(self, data: bytes) -> None:
+        this: Any = self
+        this.sock.settimeout(_left())
+        this.send(data)
 
     def send(self, data: Any) -> None:
         if self._parts is None:
@@ -281,7 +286,9 @@ class _TrackedHTTPSPool(_TrackedPool, urllib3.HTTPSConnectionPool):
 
 
 _POOLS: Final = {"http": _TrackedHTTPPool, "https": _TrackedHTTPSPool}
-_SEND: Final = HTTPAdapter.send
+_REQUESTS: Final = vars(requests.adapters)
+"""What requests' own functions have for globals. A test library may put its function in their place
+before this file is loaded, so there is nothing to be told from later ones by comparing."""
 _NO_RETRIES: Final = urllib3.Retry(0, read=False)
 MOST_IDLE: Final = 256
 """Idle connections kept; far more than requests are ever in flight."""
@@ -313,7 +320,7 @@ class Adapter(HTTPAdapter):
         `send` does the same, and works out the way anew for every request; that and the `Response`
         it builds take as long as the exchange with a fast server.
         """
-        if HTTPAdapter.send is not _SEND:
+        if getattr(HTTPAdapter.send, "__globals__", None) is not _REQUESTS:
             return self._open_by_mock(method, path, headers, body)
         way = self._ways.get(path) or self._ways.setdefault(path, self._find_way(path))
         return way[0].urlopen(
@@ -334,12 +341,18 @@ class Adapter(HTTPAdapter):
     ) -> Any:
         """Let a test library answer that has put itself in the place of requests' `send`."""
         prepared = prepare(method, self._route.base_url + path, headers, body)
-        return self.send(prepared, stream=True).raw
+        proxies = self._proxies()
+        left = _left()
+        times = min(CONNECT_TIMEOUT, left), left
+        return self.send(prepared, stream=True, timeout=times, proxies=proxies).raw
+
+    def _proxies(self) -> dict[str, str]:
+        proxy = self._route.proxy
+        return {"http": proxy, "https": proxy} if proxy else {}
 
     def _find_way(self, path: str) -> tuple[Any, str]:
         prepared = prepare("POST", self._route.base_url + path, {}, None)
-        proxy = self._route.proxy
-        proxies = {"http": proxy, "https": proxy} if proxy else {}
+        proxies = self._proxies()
         pool = self.get_connection_with_tls_context(prepared, verify=True, proxies=proxies)
         return pool, self.request_url(prepared, proxies)
 
@@ -356,7 +369,10 @@ class Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Make a proxy's pools ours."""
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls())
+        tls = self._tls()
+        if proxy.startswith("https:"):
+            tls["proxy_ssl_context"] = self._route.tls()
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs, **tls)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
@@ -370,6 +386,9 @@ class Adapter(HTTPAdapter):
                     pool.close()
         super().close()
 
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Load nothing more into the shared context."""
+
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
@@ -379,5 +398,9 @@ class Adapter(HTTPAdapter):
 
 
 def _timeout() -> urllib3.Timeout:
-    left = SOCKET_SLACK if here.attempt is None else here.attempt.left()
+    left = _left()
     return urllib3.Timeout(connect=min(CONNECT_TIMEOUT, left), read=left)
+
+
+def _left() -> float:
+    return SOCKET_SLACK if here.attempt is None else here.attempt.left()

@@ -116,8 +116,10 @@ class RequestsTransport:
         self._closed = False
         self._lock = threading.Lock()
         self.workers = Workers()
-        self.may_block_caller = settings.session is None and isinstance(settings.api_key, Secret)
-        """Whether nothing of the user's runs within a send, which could take any time."""
+        ours = settings.session is None and isinstance(settings.api_key, Secret)
+        self.may_block_caller = ours and not (self._route.proxy or "").startswith("https:")
+        """Whether a send ends in time by itself: nothing of the user's runs in it, which could take
+        any time, and there is no TLS within TLS, whose every read urllib3 makes of several."""
 
     def send(self, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer.
@@ -127,7 +129,7 @@ class RequestsTransport:
         """
         request = attempt.request
         progress = _Progress()
-        here.attempt = attempt
+        outer, here.attempt = here.attempt, attempt  # a signal's handler may embed as well
         try:
             attempt.begin()
             return self._exchange(request, progress)
@@ -143,7 +145,7 @@ class RequestsTransport:
             return self._fault(error, attempt, in_body=progress.in_body)
         finally:
             attempt.let_go()
-            here.attempt = None
+            here.attempt = outer
             progress.end()
 
     def _fault(self, error: Exception, attempt: Attempt, *, in_body: bool) -> Fault:
@@ -352,7 +354,8 @@ def _sent_in_place(
     if outcome is None:
         return False
     now = time.monotonic()
-    if isinstance(outcome, Reply) or now < step.until:  # else the job's own clock ends it
+    # Else the job itself knows best what has ended it: its clock, or the client's closing.
+    if isinstance(outcome, Reply) or (now < step.until and not attempt.aborted):
         del attempts[step.request.id]
         job.feed(step.request.id, outcome, now)
     return True

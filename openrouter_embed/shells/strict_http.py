@@ -24,9 +24,11 @@ LONGEST_LINE: Final = 65_536
 """Bytes a line of the head may have, as in `http.client`."""
 MOST_LINES: Final = 100
 """Lines a head may have, as in `http.client`."""
-_FIELD: Final = re.compile(rb"([!#-'*+\-.^-z|~0-9A-Z]+):[ \t]*([^\r\n]*)\r?\n")
-_FOLDED: Final = re.compile(rb"[ \t]+([^\r\n]*)\r?\n")
-_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
+# No part of a pattern can match what the next one can: a server could make that take minutes.
+_STATUS: Final = re.compile(rb"HTTP/(\d\.\d) ([1-9]\d\d)(?: ([^\r\n]*))?\r?\n")
+_FIELD: Final = re.compile(rb"([!#-'*+\-.^-z|~0-9A-Z]+):([^\r\n]*)\r?\n")
+_FOLDED: Final = re.compile(rb"[ \t]([^\r\n]*)\r?\n")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 class Fields(list[tuple[str, str]]):
@@ -72,15 +74,15 @@ class StrictResponse(http.client.HTTPResponse):
             if not self.isclosed():
                 self.fp = stream
         self.code = self.status = status
-        self.reason = reason.strip()
-        self.version = _version(version)
+        self.reason = reason
+        self.version = version
         self.headers = self.msg = cast(Any, fields)
         self._find_end()
 
     def _find_end(self) -> None:
         """Work out where the body ends; a head that says so twice is refused by `check_head`."""
         codings = (self.headers.get("transfer-encoding") or "").lower()
-        self.chunked = codings == "chunked"
+        self.chunked = codings == "chunked" and self.status not in _BODILESS
         self.chunk_left = None
         self.will_close = self._check_close()  # type: ignore[attr-defined]
         length = self.headers.get("content-length") or ""
@@ -90,13 +92,24 @@ class StrictResponse(http.client.HTTPResponse):
         elif not self.chunked and self.length is None:
             self.will_close = True
 
-    def _read_status(self) -> tuple[str, int, str]:
+    def _read_status(self) -> tuple[int, int, str]:
         """Skip every interim answer, as HTTP asks; the library skips only 100."""
         while True:
-            head: Any = super()._read_status()  # type: ignore[misc]
-            if head[1] == http.client.SWITCHING_PROTOCOLS or not 100 <= head[1] < 200:
-                return cast("tuple[str, int, str]", head)
+            version, status, reason = _read_status_line(self.fp)
+            if status == http.client.SWITCHING_PROTOCOLS or not 100 <= status < 200:
+                return version, status, reason
             _read_fields(self.fp)
+
+    def _get_chunk_left(self) -> int | None:
+        """Check the end of the chunk before, which the library drops unseen."""
+        if self.chunk_left == 0:
+            if self._safe_read(2) != b"\r\n":  # type: ignore[attr-defined]
+                raise http.client.HTTPException
+            self.chunk_left = None
+        return cast("int | None", super()._get_chunk_left())  # type: ignore[misc]
+
+    def _read_and_discard_trailer(self) -> None:
+        _read_fields(_Head(self.fp, begun=True))
 
     def _read_next_chunk_size(self) -> int:
         line = self.fp.readline(LONGEST_LINE)
@@ -110,12 +123,20 @@ class StrictResponse(http.client.HTTPResponse):
 _BODILESS: Final = frozenset({101, 204, 304})
 
 
-def _version(text: str) -> int:
-    if text in ("HTTP/1.0", "HTTP/0.9"):
-        return 10
-    if text.startswith("HTTP/1."):
-        return 11
-    raise http.client.UnknownProtocol(text)
+_VERSIONS: Final = {b"0.9": 10, b"1.0": 10, b"1.1": 11}
+
+
+def _read_status_line(stream: Any) -> tuple[int, int, str]:
+    line: bytes = stream.readline(LONGEST_LINE + 1)
+    found = _STATUS.fullmatch(line)
+    if not line:  # a proxy's answer to CONNECT is read without `_Head`
+        raise http.client.RemoteDisconnected("There is no head.")
+    if found is None:
+        long = len(line) > LONGEST_LINE
+        raise http.client.LineTooLong("status line") if long else http.client.BadStatusLine("")
+    if found[1] not in _VERSIONS:
+        raise http.client.UnknownProtocol(found[1].decode())
+    return _VERSIONS[found[1]], int(found[2]), (found[3] or b"").decode("latin-1").strip()
 
 
 def _read_fields(stream: Any) -> Fields:
@@ -126,8 +147,7 @@ def _read_fields(stream: Any) -> Fields:
             return fields
         field = _FIELD.fullmatch(line)
         if field is not None:
-            name, value = field.groups()
-            fields.append((name.decode("latin-1"), value.rstrip(b" \t").decode("latin-1")))
+            fields.append((field[1].decode("latin-1"), _text(field[2])))
         else:
             _unfold(fields, line)
     raise http.client.HTTPException
@@ -139,7 +159,11 @@ def _unfold(fields: Fields, line: bytes) -> None:
     if more is None or not fields:
         raise http.client.HTTPException
     name, value = fields[-1]
-    fields[-1] = name, f"{value} {more[1].decode('latin-1').strip()}"
+    fields[-1] = name, f"{value} {_text(more[1])}".strip(" ")
+
+
+def _text(value: bytes) -> str:
+    return value.strip(b" \t").decode("latin-1")
 
 
 class _Timed(io.RawIOBase):
@@ -169,9 +193,9 @@ class _Timed(io.RawIOBase):
 class _Head:
     """An answer's stream while its head is read; it knows a head that was cut from a whole one."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, *, begun: bool = False) -> None:
         self._stream = stream
-        self._begun = False
+        self._begun = begun
 
     def readline(self, limit: int) -> bytes:
         line: bytes = self._stream.readline(limit)
