@@ -53,7 +53,7 @@ def queries(subject: Subject, embed: Embed, count: int, width: int) -> dict[str,
     """Time single texts, one after the other."""
     wanted = min(count, subject.texts or count)
     texts = [[text(number)] for number in range(wanted + WARM_QUERIES)]
-    times, vectors = [], []
+    times, vectors, kept = [], [], range(0, len(texts), POOL // 8)
     cpu = 0.0
     for number, query in enumerate(texts):
         if number == WARM_QUERIES:
@@ -61,9 +61,11 @@ def queries(subject: Subject, embed: Embed, count: int, width: int) -> dict[str,
         begin = time.perf_counter()
         vector = embed(query)
         times.append(time.perf_counter() - begin)
-        vectors.append(vector[0])
+        if number in kept:  # nobody keeps the vectors of all queries
+            vectors.append(vector[0])
     cpu = time.process_time() - cpu
-    check(vectors, width)
+    for number, vector in zip(kept, vectors, strict=True):
+        check([vector], width, start=number)
     return {
         "seconds": statistics.median(times[WARM_QUERIES:]), "cpu": cpu / wanted, "peak_mb": 0.0,
         "texts": wanted,

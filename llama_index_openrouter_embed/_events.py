@@ -9,10 +9,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.embeddings.base import dispatcher
 from llama_index.core.callbacks.schema import CBEventType, EventPayload
@@ -24,13 +25,15 @@ from llama_index.core.instrumentation.events.embedding import (
 from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from llama_index.core.callbacks.base import CallbackManager
     from typing_extensions import Self
 
     Vector = list[float]
+
+Call = TypeVar("Call", bound="Callable[..., object]")
 
 
 class Announcer:
@@ -136,6 +139,12 @@ class Announcer:
         with suppress(AttributeError):
             # LlamaIndex's mark for "already in the trace".
             error.event_added = True  # type: ignore[attr-defined]  # not declared
+
+
+def signed(call: Call) -> Call:
+    """Keep a function's signature at hand: LlamaIndex's spans work it out at every call."""
+    setattr(call, "__signature__", inspect.signature(call))  # noqa: B010 - functions declare none
+    return call
 
 
 def grouped(chunks: list[str], size: int) -> list[list[str]]:

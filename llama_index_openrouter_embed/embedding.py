@@ -16,7 +16,7 @@ from llama_index.core.base.embeddings.base import dispatcher, mean_agg
 from llama_index.core.schema import MetadataMode
 
 from llama_index_openrouter_embed._cache import Shelf
-from llama_index_openrouter_embed._events import Announcer, grouped
+from llama_index_openrouter_embed._events import Announcer, grouped, signed
 from llama_index_openrouter_embed._fetch import afetch, fetch
 from llama_index_openrouter_embed._images import (
     describe,
@@ -88,6 +88,7 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     # ------------------------------------------------------------------ texts
 
+    @signed
     @guarded
     def get_text_embedding(self, text: str) -> Vector:
         """Embed one text as a document.
@@ -154,6 +155,7 @@ class OpenRouterEmbedding(OpenRouterObject):
             announcer.finish(vectors)
         return vectors
 
+    @signed
     @guarded
     def _get_text_embedding(self, text: str) -> Vector:
         return self._embed(_read_texts([text]), "document")[0]
@@ -174,6 +176,7 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     # ------------------------------------------------------------------ queries
 
+    @signed
     @guarded
     def get_query_embedding(self, query: str) -> Vector:
         """Embed one text as a search query.
@@ -254,6 +257,7 @@ class OpenRouterEmbedding(OpenRouterObject):
             announcer.finish(vectors)
         return vectors
 
+    @signed
     @guarded
     def _get_query_embedding(self, query: str) -> Vector:
         return self._embed(_read_texts([query]), "query")[0]

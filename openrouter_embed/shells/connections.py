@@ -13,11 +13,13 @@ import http.client
 import socket
 import threading
 import time
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 import requests.adapters
 import urllib3
+import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -147,6 +149,10 @@ class _Answer:
         self._connection: Any = None
         self._pool: Any = None
 
+    def belongs_to(self, connection: Any, pool: Any) -> None:
+        """Remember what to give back, and to whom."""
+        self._connection, self._pool = connection, pool
+
     @property
     def length_remaining(self) -> int | None:
         return self._answer.length
@@ -235,15 +241,37 @@ def _lines(headers: Mapping[str, str | bytes]) -> bytes:
     return (block + "\r\n").encode("latin-1")
 
 
-class _LeanHTTP(_Lean, HTTPConnection):
+def _real(kind: type) -> Any:
+    """Return urllib3's own class: this file may be loaded while a cassette has put in another."""
+    own = (base for base in kind.__mro__ if base.__module__ == "urllib3.connection")
+    return next(own, kind)
+
+
+_HTTP: Any = _real(HTTPConnection)
+_HTTPS: Any = _real(HTTPSConnection)
+
+
+class _LeanHTTP(_Lean, _HTTP):  # type: ignore[misc]  # a class, found above
     """A plain connection."""
 
 
-class _LeanHTTPS(_Lean, HTTPSConnection):
+class _LeanHTTPS(_Lean, _HTTPS):  # type: ignore[misc]  # a class, found above
     """A TLS connection."""
 
 
-_LEAN: Final[dict[object, object]] = {HTTPConnection: _LeanHTTP, HTTPSConnection: _LeanHTTPS}
+_REQUESTS: Final = vars(requests.adapters)
+_URLLIB3: Final = vars(urllib3.connectionpool)
+
+
+def _is_own(function: object, module: Mapping[str, Any]) -> bool:
+    """Whether a function is its library's own: test and tracing tools put others in their place.
+
+    They may have done so before this file was loaded, so remembering the first one is no help.
+    """
+    return isinstance(function, FunctionType) and function.__globals__ is module
+
+
+_LEAN: Final[dict[object, object]] = {_HTTP: _LeanHTTP, _HTTPS: _LeanHTTPS}
 
 
 class _TrackedPool:
@@ -251,14 +279,19 @@ class _TrackedPool:
 
     def _new_conn(self) -> Any:
         pool: Any = self
-        kind: Any = type(self)
-        made = kind.ConnectionCls  # a cassette puts a class of its own there
-        pool.ConnectionCls = _LEAN.get(made, made)
+        pool.ConnectionCls = self._kind()
         return super()._new_conn()  # type: ignore[misc]
+
+    def _kind(self) -> Any:
+        made = cast(Any, type(self)).ConnectionCls  # a cassette puts a class of its own there
+        return _LEAN.get(made, made)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         pool: Any = super()
         connection = pool._get_conn(timeout=timeout)  # noqa: SLF001 - the hook there is
+        if type(connection) is not self._kind():  # a cassette has begun or ended since
+            connection.close()
+            connection = self._new_conn()
         connection.response_class = _Response
         if here.attempt is not None:
             here.attempt.hold(connection)
@@ -270,6 +303,34 @@ class _TrackedPool:
             conn.connect()
         if here.attempt is not None:
             here.attempt.connected()
+
+    def reuse(self, method: str, target: str, headers: Mapping[str, Any], body: Any) -> Any:
+        """Send on an open connection; `urlopen` does the same in three times the steps.
+
+        Returns:
+            The answer with its body unread; `None` if `urlopen` must do it, because no connection
+            of ours is open, or a proxy or somebody's tracing tool has a say in it.
+        """
+        pool: Any = self
+        if pool.proxy is not None or not _is_own(urllib3.HTTPConnectionPool.urlopen, _URLLIB3):
+            return None
+        connection: Any = None
+        try:
+            connection = self._get_conn()
+            if connection.sock is None or type(connection) not in _LEAN.values():
+                self._put_conn(connection)
+                return None
+            self._validate_conn(connection)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # there may be
+                connection.request(method, target, body, headers)  # an answer all the same
+            answer = connection.getresponse()
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            self._put_conn(None)
+            raise
+        answer.belongs_to(connection, self)
+        return answer
 
     def _put_conn(self, conn: Any) -> None:
         if here.attempt is not None:
@@ -286,9 +347,6 @@ class _TrackedHTTPSPool(_TrackedPool, urllib3.HTTPSConnectionPool):
 
 
 _POOLS: Final = {"http": _TrackedHTTPPool, "https": _TrackedHTTPSPool}
-_REQUESTS: Final = vars(requests.adapters)
-"""What requests' own functions have for globals. A test library may put its function in their place
-before this file is loaded, so there is nothing to be told from later ones by comparing."""
 _NO_RETRIES: Final = urllib3.Retry(0, read=False)
 MOST_IDLE: Final = 256
 """Idle connections kept; far more than requests are ever in flight."""
@@ -320,12 +378,12 @@ class Adapter(HTTPAdapter):
         `send` does the same, and works out the way anew for every request; that and the `Response`
         it builds take as long as the exchange with a fast server.
         """
-        if getattr(HTTPAdapter.send, "__globals__", None) is not _REQUESTS:
+        if not _is_own(HTTPAdapter.send, _REQUESTS):
             return self._open_by_mock(method, path, headers, body)
-        way = self._ways.get(path) or self._ways.setdefault(path, self._find_way(path))
-        return way[0].urlopen(
+        pool, target = self._ways.get(path) or self._ways.setdefault(path, self._find_way(path))
+        return pool.reuse(method, target, headers, body) or pool.urlopen(
             method,
-            way[1],
+            target,
             body=body,
             headers=headers,
             retries=_NO_RETRIES,

@@ -21,6 +21,7 @@ from unittest import mock
 import pytest
 import requests
 import trustme
+import urllib3
 from fault_cases import CASES, FULL
 from fault_harness import (
     KEY,
@@ -52,6 +53,7 @@ from fault_server import (
     vector,
 )
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from openrouter_embed.errors import (
     ClientClosedError,
@@ -579,6 +581,7 @@ def test_a_library_that_replaces_requests_send_is_obeyed(monkeypatch):
 FIRST = """
 import sys
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 real = HTTPAdapter.send
 def refuse(*_, **__):
     raise ConnectionResetError
@@ -674,3 +677,39 @@ def test_nothing_is_in_flight_in_place_once_a_call_is_over():
         with mock.patch.object(requests_shell.Inbox, "send_in_place", noting):
             client.embed([TEXT])
         assert [box._in_place for box in boxes] == [None]
+
+
+class Elsewhere(HTTPConnection):
+    """Stands for the class that a cassette puts in the place of urllib3's."""
+
+    opened = 0
+
+    def connect(self):
+        type(self).opened += 1
+        super().connect()
+
+
+def test_a_cassette_that_begins_gets_connections_of_its_own_and_leaves_none(monkeypatch):
+    monkeypatch.setattr(Elsewhere, "opened", 0)
+    with warm([good()], [good()], [good()]) as (server, client):
+        with monkeypatch.context() as patched:
+            patched.setattr(urllib3.HTTPConnectionPool, "ConnectionCls", Elsewhere)
+            client.embed([TEXT])
+            client.embed([TEXT])
+        assert (Elsewhere.opened, server.connections) == (1, 2)
+        client.embed([TEXT])
+        assert (Elsewhere.opened, server.connections) == (1, 3)
+
+
+def test_a_tracing_tool_around_urlopen_sees_every_request(monkeypatch):
+    seen = []
+    plain = urllib3.HTTPConnectionPool.urlopen
+
+    def traced(pool, method, url, *args, **more):
+        seen.append((method, url))
+        return plain(pool, method, url, *args, **more)
+
+    with warm() as (_, client), all_in_place(client):
+        monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", traced)
+        client.embed([TEXT])
+    assert seen == [("POST", "/v1/embeddings")]
