@@ -31,7 +31,10 @@ _BRACKET = ord("[")
 _FLOAT32_LE = np.dtype("<f4")
 _INDEX = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _NOT_FINITE = re.compile(rb"[\[,:]\s*[-+]?(?:nan|inf|infinity)\b", re.IGNORECASE)
+_VECTOR = re.compile(rb'"embedding":[ \t\r\n]*(["\[])')
+_CLOSING = {b'"': b'"', b"[": b"]"}
 _WHITE = b" \t\r\n"
+_ROWS_AT_ONCE = 16
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -102,10 +105,9 @@ def decode(
         raise InvalidResponseError(
             f"The server sent {len(items)} vectors for {count} inputs.", reason="count"
         )
-    vectors = [bytes(item.embedding) for item in items]
-    _refuse_repeated_keys(text, vectors)
+    _refuse_repeated_keys(text, len(items))
     order, unindexed = _order(items)
-    rows = _read_rows(vectors)
+    rows = _read_rows(items)
     width = _common_width(rows, width)
     matrix = allocate(width)
     _fill(matrix, order, rows)
@@ -164,16 +166,16 @@ def _place(error: msgspec.ValidationError) -> str:
     return printable(str(error), 120).replace("$", "answer")
 
 
-def _refuse_repeated_keys(text: bytes, vectors: Sequence[bytes]) -> None:
+def _refuse_repeated_keys(text: bytes, count: int) -> None:
     """Refuse an object that says a thing twice: parsers disagree on which one counts.
 
     The vectors make up nearly all of an answer and cannot hold keys, so only what stands between
     them is looked at; an unusual layout pays for a full second parse.
     """
-    between = _between_vectors(text, vectors)
+    between = _between_vectors(text, count)
     if between is not None:
-        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > len(vectors)
-        repeated = repeated or between.count(b'"index"') > len(vectors)
+        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > count
+        repeated = repeated or between.count(b'"index"') > count
         repeated = repeated or b"\\u" in between  # a key in disguise?
         if not repeated:
             return
@@ -185,18 +187,18 @@ def _refuse_repeated_keys(text: bytes, vectors: Sequence[bytes]) -> None:
         ) from None
 
 
-def _between_vectors(text: bytes, vectors: Sequence[bytes]) -> bytes | None:
+def _between_vectors(text: bytes, count: int) -> bytes | None:
+    """Return all but the first `count` vectors: strings up to a quote, lists up to a bracket."""
     gaps: list[bytes] = []
     at = 0
-    for vector in vectors:
-        key = text.find(b'"embedding":', at)
-        if key < 0:
+    for _ in range(count):
+        key = _VECTOR.search(text, at)
+        if key is None:
             return None
-        gaps.append(text[at:key])
-        start = text.find(vector[:1], key + 12)
-        if not text.startswith(vector, start):
+        gaps.append(text[at : key.start()])
+        at = text.find(_CLOSING[key[1]], key.end()) + 1
+        if not at:
             return None
-        at = start + len(vector)
     gaps.append(text[at:])
     return b"".join(gaps)
 
@@ -243,11 +245,11 @@ def _index(raw: msgspec.Raw, at: int) -> int:
     return int(token)
 
 
-def _read_rows(vectors: Sequence[bytes]) -> list[bytes | list[float]]:
-    return [_components(vector, at) for at, vector in enumerate(vectors)]
+def _read_rows(items: Sequence[_Item]) -> list[bytes | list[float]]:
+    return [_components(memoryview(item.embedding), at) for at, item in enumerate(items)]
 
 
-def _components(vector: bytes, at: int) -> bytes | list[float]:
+def _components(vector: memoryview, at: int) -> bytes | list[float]:
     first = vector[0]
     if first == _QUOTE:
         return _from_base64(vector, at)
@@ -260,14 +262,11 @@ def _components(vector: bytes, at: int) -> bytes | list[float]:
     )
 
 
-def _from_base64(vector: bytes, at: int) -> bytes:
-    text: memoryview | str = memoryview(vector)[1:-1]
+def _from_base64(vector: memoryview, at: int) -> bytes:
     try:
-        if b"\\" in vector:
-            text = _decode_string(vector)
-        data = pybase64.b64decode(text, validate=True)
-    except (ValueError, msgspec.DecodeError):
-        data = b"?"
+        data = pybase64.b64decode(vector[1:-1], validate=True)
+    except ValueError:
+        data = _from_escaped_base64(vector)
     if len(data) % 4:
         raise InvalidResponseError(
             f"Item {at} of the answer is not base64 of float32 numbers.", reason="base64", index=at
@@ -275,7 +274,15 @@ def _from_base64(vector: bytes, at: int) -> bytes:
     return data
 
 
-def _from_floats(vector: bytes, at: int) -> list[float]:
+def _from_escaped_base64(vector: memoryview) -> bytes:
+    r"""Decode a string in which every slash is written as `\/`, as some encoders do."""
+    try:
+        return pybase64.b64decode(_decode_string(vector), validate=True)
+    except (ValueError, msgspec.DecodeError):
+        return b"?"
+
+
+def _from_floats(vector: memoryview, at: int) -> list[float]:
     try:
         return _decode_floats(vector)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -308,9 +315,8 @@ def _common_width(rows: Sequence[bytes | list[float]], width: int | None) -> int
 
 def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[float]]) -> None:
     packed = [row for row in rows if isinstance(row, bytes)]
-    if len(packed) == len(rows):  # one copy of all is three times as fast as one for each
-        block = np.reshape(np.frombuffer(b"".join(packed), dtype=_FLOAT32_LE), matrix.shape)
-        matrix[slice(None) if order == list(range(len(order))) else order] = block
+    if len(packed) == len(rows) and order == list(range(len(rows))):
+        _fill_in_order(matrix, packed)
         return
     for position, row in zip(order, rows, strict=True):
         if isinstance(row, bytes):
@@ -318,6 +324,14 @@ def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[floa
         else:
             with np.errstate(over="ignore"):
                 matrix[position] = row
+
+
+def _fill_in_order(matrix: Matrix, rows: Sequence[bytes]) -> None:
+    """Copy several rows at once, which is three times as fast; few enough to stay in the caches."""
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        part = matrix[at : at + _ROWS_AT_ONCE]
+        joined = b"".join(rows[at : at + _ROWS_AT_ONCE])
+        part[...] = np.reshape(np.frombuffer(joined, dtype=_FLOAT32_LE), part.shape)
 
 
 def _check_finite(matrix: Matrix) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.collect import Collector
+from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.hints import advise
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.long import count_parts, split_text
@@ -170,6 +171,8 @@ class _Flight:
     ticket: Ticket
     encoding: str
     expires: float | None
+    sent: float
+    idle: float
     held: float = 0.0
 
 
@@ -216,6 +219,7 @@ class Job:
         self._again: list[tuple[float, int, _Batch]] = []
         self._suspects: deque[tuple[_Batch, Verdict]] = deque()
         self._flights: dict[int, _Flight] = {}
+        self._flow = Flow()
         self._aborts: deque[int] = deque()
         self._error: EmbeddingError | None = None
         self.complaint = ""
@@ -230,6 +234,13 @@ class Job:
 
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
+        self._flow.go_on(now)
+        step = self._next(now)
+        if isinstance(step, Wait):
+            self._flow.stop(now)
+        return step
+
+    def _next(self, now: float) -> Step:
         if self._ports.closed() and self._unfinished:
             self._end_all(ClientClosedError("The client was closed during the call."))
         self._check_time(now)
@@ -268,7 +279,8 @@ class Job:
 
     def _blocked(self) -> bool:
         """Whether what is in flight must come back before anything else is sent."""
-        return bool(self._flights) and (self._broke or self._finding_host())
+        many = len(self._flights) >= self._flow.width
+        return bool(self._flights) and (many or self._broke or self._finding_host())
 
     def _pinned(self) -> str | None:
         """Return the only host that may serve, once it is known."""
@@ -284,7 +296,7 @@ class Job:
         held = tokens * (self._terms.price or 0.0)
         if not self._ledger.reserve(held):
             self._stop_spending(batch, ticket, now)
-            return self.next(now)
+            return self._next(now)
         try:
             request = self._launch(batch, ticket, tokens, held, now)
             return Send(request, self._soonest() if self._alone else None)
@@ -311,7 +323,8 @@ class Job:
             limited=self._terms.limited,
         )
         expires = None if self._terms.limited else now + self._terms.timeout
-        self._flights[request.id] = _Flight(batch, ticket, encoding, expires, held)
+        idle = self._flow.idle
+        self._flights[request.id] = _Flight(batch, ticket, encoding, expires, now, idle, held)
         return request
 
     @property
@@ -395,6 +408,7 @@ class Job:
 
     def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
         """Take in the outcome of a request; one that was aborted is ignored."""
+        self._flow.go_on(now)
         if request_id not in self._flights:
             return
         flight = self._flights[request_id]
@@ -408,6 +422,8 @@ class Job:
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
+                left = len(self._flights)
+                self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
         refused = isinstance(outcome, Reply) and doubt is None

@@ -3,6 +3,7 @@
 Rules of this file:
 - Threads are daemons: a request that hangs in the operating system never keeps a program alive.
 - A thread holds no reference to a client, so a forgotten client is collected and its threads end.
+- Of the free threads the one that was busy last goes on: what it has used is still in the caches.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Task = Callable[[], None]
+    Tasks = queue.SimpleQueue[Task | None]
 
 IDLE_SECONDS: Final = 10.0
 """How long a thread without work stays; starting one costs some 50 microseconds."""
@@ -27,51 +29,57 @@ class Workers:
     """A pool without a size: the job decides how many sends run at once."""
 
     def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._free = 0
-        self._threads: set[threading.Thread] = set()
+        self._free: list[Tasks] = []
+        self._threads: dict[threading.Thread, Tasks] = {}
+        self._closed = False
 
     def submit(self, task: Task) -> None:
         """Run a task in a thread of its own, a used one if there is one."""
         with self._lock:
-            if self._free:
-                self._free -= 1
-            else:
-                thread = threading.Thread(
-                    target=self._loop, name="openrouter-embed-send", daemon=True
-                )
-                self._threads.add(thread)
-                thread.start()
-        self._tasks.put(task)
+            tasks = self._free.pop() if self._free else self._start()
+        tasks.put(task)
+
+    def _start(self) -> Tasks:
+        tasks: Tasks = queue.SimpleQueue()
+        thread = threading.Thread(
+            target=self._loop, args=(tasks,), name="openrouter-embed-send", daemon=True
+        )
+        self._threads[thread] = tasks
+        thread.start()
+        return tasks
 
     def close(self) -> None:
         """End the idle threads at once, the others when their task ends."""
         with self._lock:
-            threads = list(self._threads)
-        for _ in threads:
-            self._tasks.put(None)
+            self._closed = True
+            threads = dict(self._threads)
+            self._free.clear()
+        for tasks in threads.values():
+            tasks.put(None)
         until = time.monotonic() + JOIN_SECONDS
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
 
-    def _loop(self) -> None:
-        while (task := self._take()) is not None:
+    def _loop(self, tasks: Tasks) -> None:
+        while (task := self._take(tasks)) is not None:
             task()
             del task  # a waiting thread must not keep a finished request's body alive
             with self._lock:
-                self._free += 1
+                if self._closed:
+                    break
+                self._free.append(tasks)
         with self._lock:
-            self._threads.discard(threading.current_thread())
+            self._threads.pop(threading.current_thread(), None)
 
-    def _take(self) -> Task | None:
+    def _take(self, tasks: Tasks) -> Task | None:
         try:
-            return self._tasks.get(timeout=IDLE_SECONDS)
+            return tasks.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             pass
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if tasks in self._free:
+                self._free.remove(tasks)
                 return None
-        return self._tasks.get()  # a task is on its way to a thread that counted as free
+        return tasks.get()  # a task is on its way: this thread was chosen as its time was up

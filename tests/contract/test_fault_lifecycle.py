@@ -445,9 +445,7 @@ def test_e10_a_forgotten_client_is_collected_with_its_connections():
         client.embed([TEXT])
         engine = weakref.ref(client._engine)
         with mock.patch("openrouter_embed.shells.workers.IDLE_SECONDS", 0.1):
-            client._engine.requests.workers._tasks.put(
-                lambda: None
-            )  # lets the idle thread ask anew
+            client._engine.requests.workers.submit(lambda: None)  # lets the idle thread ask anew
             del client
             gc.collect()
             assert engine() is None

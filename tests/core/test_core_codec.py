@@ -251,11 +251,36 @@ def test_compact_and_spaced_keys_are_both_read():
     assert rows(spaced) == rows(compact) == VECTORS
 
 
+def test_many_vectors_out_of_order_land_where_they_belong():
+    data = [{"index": at, "embedding": b64([float(at), 1.0])} for at in reversed(range(50))]
+    assert rows(body(data=data), count=50) == [[float(at), 1.0] for at in range(50)]
+
+
+def test_many_vectors_in_order_land_where_they_belong():
+    data = [{"index": at, "embedding": b64([float(at), 1.0])} for at in range(50)]
+    assert rows(body(data=data), count=50) == [[float(at), 1.0] for at in range(50)]
+
+
 def test_compact_answers_with_repeated_keys_are_refused_too():
     compact = json.dumps(json.loads(body()), separators=(",", ":")).encode()
     assert rows(compact) == VECTORS
     twice = compact.replace(b'"embedding":[0.5', b'"embedding":[1.0],"embedding":[0.5')
     assert refusal(twice).reason == "json"
+
+
+@pytest.mark.parametrize("space", [b"", b" ", b"\n  "])
+@pytest.mark.parametrize("write", [list, b64], ids=["floats", "base64"])
+def test_an_ordinary_answer_is_parsed_once(monkeypatch, write, space):
+    """A second parse, for keys that stand twice, would take as long as all the rest."""
+    monkeypatch.setattr(codec, "_walk_unique", None)
+    raw = json.dumps(json.loads(body([write(v) for v in VECTORS])), separators=(",", ":")).encode()
+    assert rows(raw.replace(b'"embedding":', b'"embedding":' + space)) == VECTORS
+
+
+def test_a_second_vector_for_an_item_is_refused_though_it_is_the_same():
+    compact = json.dumps(json.loads(body()), separators=(",", ":")).encode()
+    again = b'"embedding":[0.5,-1.25,3.0]'
+    assert refusal(compact.replace(again, again + b"," + again)).reason == "json"
 
 
 def test_a_key_written_with_escapes_is_still_found_twice():

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from openrouter_embed.core.job import ATTEMPT_HEADER, Ports, make_terms
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.memory import ModelMemory
-from openrouter_embed.core.pacing import Pacer
+from openrouter_embed.core.pacing import START, Pacer
 from openrouter_embed.core.steps import Abort, Done, Send, Wait
 from openrouter_embed.core.wire import Fault, FaultKind, Reply
 from openrouter_embed.errors import (
@@ -963,3 +963,49 @@ def check_world(calls, script, then, concurrency, seed):
         if call["deadline"] is not None:
             assert all(one.at <= call["deadline"] for one in world.sent if jobs[one.job] is job)
         check_call(world, job, call)
+
+
+# ---------------------------------------------------------------- no more than is of use
+
+
+def drive(job, world, *, waits, works, serve=answer):
+    """Answer the oldest request after `waits` seconds, and be busy with it for `works`."""
+    flights, levels, sent = [], [], 0
+    while not isinstance(step := job.next(world.now), Done):
+        if isinstance(step, Send):
+            flights.append(step.request)
+            sent += 1
+            continue
+        assert isinstance(step, Wait)
+        assert step.until is None or step.until > world.now, "it would spin"
+        levels.append(len(flights))
+        world.now += waits
+        request = flights.pop(0)
+        job.feed(request.id, serve(request), world.now)
+        world.now += works
+    return levels
+
+
+def test_a_call_that_is_always_busy_keeps_few_requests_in_flight():
+    world = World(steady())
+    levels = drive(world.job(200), world, waits=0.0, works=0.01)
+    assert levels[0] == START
+    assert set(levels[3 * START :]) <= {1, 2}
+
+
+def test_a_call_that_waits_for_its_answers_uses_all_it_may():
+    world = World(steady())
+    levels = drive(world.job(500), world, waits=0.1, works=0.01)
+    assert max(levels) == 64
+
+
+def test_a_retry_that_is_due_waits_until_it_is_of_use_without_spinning():
+    world = World(steady())
+    refused = iter([True] * 6)
+
+    def serve(request):
+        return refusal(503) if next(refused, False) else answer(request)
+
+    job = world.job(40)
+    drive(job, world, waits=0.0, works=1.0, serve=serve)
+    assert len(job.result()) == 40
