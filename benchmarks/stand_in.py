@@ -100,12 +100,7 @@ class Answers:
     def __init__(self, width: int, latency: float, per_text: float, *, zipped: bool) -> None:
         self.latency, self.per_text, self._zipped = latency, per_text, zipped
         self.requests = self.in_flight = self.peak = self.connections = 0
-        rows = pool(width)
-        head = b'{"object":"embedding","embedding":'
-        self._pieces = {
-            "base64": [head + b'"%b","index":' % base64.b64encode(row.tobytes()) for row in rows],
-            "float": [head + _numbers(row) + b',"index":' for row in rows],
-        }
+        self._width = width
         self._cache: dict[tuple[int, int, str], bytes] = {}
 
     def counts(self) -> dict[str, int]:
@@ -124,7 +119,7 @@ class Answers:
         return body
 
     def _make(self, texts: list[str], encoding: str) -> bytes:
-        pieces = self._pieces[encoding]
+        pieces = _pieces(self._width, encoding)
         items = b",".join(
             pieces[int(text[6:13]) % POOL] + b"%d}" % at for at, text in enumerate(texts)
         )
@@ -134,6 +129,17 @@ class Answers:
             b'"cost":1e-06},"provider":"OpenAI","id":"gen-emb-1-bench"}' % (tokens, tokens)
         )
         return b'{"object":"list","data":[' + items + tail
+
+
+@functools.cache
+def _pieces(width: int, encoding: str) -> list[bytes]:
+    """Return an answer's parts up to the index; made while the first client warms up."""
+    write = {"base64": _base64, "float": _numbers}[encoding]
+    return [b'{"object":"embedding","embedding":%b,"index":' % write(row) for row in pool(width)]
+
+
+def _base64(row: np.ndarray) -> bytes:
+    return b'"%b"' % base64.b64encode(row.tobytes())
 
 
 def _numbers(row: np.ndarray) -> bytes:
