@@ -24,15 +24,15 @@ from stand_in import text
 
 import openrouter_embed.shells.requests_shell as shell
 from openrouter_embed import EmbeddingClient, engine
-from openrouter_embed.core import codec, collect, plan
+from openrouter_embed.core import codec, collect, edges, plan
 
 COUNT, WIDTH = 10_000, 1536
 STAGES = (
     ("plan the call, estimate tokens", engine.Engine, "job"),
     ("write request bodies", plan.BodyMaker, "make"),
     ("send and read (sockets, HTTP)", shell.RequestsTransport, "send"),
-    ("parse the answer's edges", codec, "_parse"),
-    ("check: no key twice", codec, "_refuse_repeated_keys"),
+    ("cut the vectors out", edges, "cut"),
+    ("parse what is between them", codec, "_parse"),
     ("check: order and count", codec, "_order"),
     ("base64", codec, "_read_rows"),
     ("check: width", codec, "_common_width"),

@@ -8,6 +8,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import zlib
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import msgspec
 import numpy as np
 import pybase64
 
+from openrouter_embed.core import edges
 from openrouter_embed.errors import InvalidResponseError, printable
 
 if TYPE_CHECKING:
@@ -25,14 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float32]
+    Row = bytes | list[float]
 
-_QUOTE = ord('"')
-_BRACKET = ord("[")
 _FLOAT32_LE = np.dtype("<f4")
 _INDEX = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
 _NOT_FINITE = re.compile(rb"[\[,:]\s*[-+]?(?:nan|inf|infinity)\b", re.IGNORECASE)
-_VECTOR = re.compile(rb'"embedding":[ \t\r\n]*(["\[])')
-_CLOSING = {b'"': b'"', b"[": b"]"}
 _WHITE = b" \t\r\n"
 _ROWS_AT_ONCE = 16
 _BOM = b"\xef\xbb\xbf"
@@ -58,6 +58,7 @@ class _Answer(msgspec.Struct, gc=False):
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_string = msgspec.json.Decoder(str).decode
+_unpack = pybase64.b64decode
 _decode_any = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder(order=None).encode
 """JSON bytes of plain Python data, keys in the order given: equal requests are equal bytes."""
@@ -98,16 +99,8 @@ def decode(
         InvalidResponseError: The answer is not exactly one finite vector per input, all of one
             width. Rows of the matrix may have been written; they mean nothing then.
     """
-    text = trim(body)
-    answer = _parse(text)
-    items = answer.data
-    if len(items) != count:
-        raise InvalidResponseError(
-            f"The server sent {len(items)} vectors for {count} inputs.", reason="count"
-        )
-    _refuse_repeated_keys(text, len(items))
-    order, unindexed = _order(items)
-    rows = _read_rows(items)
+    answer, rows = _read(trim(body), count)
+    order, unindexed = _order(answer.data)
     width = _common_width(rows, width)
     matrix = allocate(width)
     _fill(matrix, order, rows)
@@ -121,6 +114,25 @@ def decode(
         request_id=_text(answer.id),
         usage=_usage(answer.usage),
     )
+
+
+def _read(text: bytes, count: int) -> tuple[_Answer, Sequence[Row]]:
+    """Return what an answer says and its vectors, one for each input, without their order."""
+    found = edges.cut(text, count)
+    if found is not None:
+        with contextlib.suppress(InvalidResponseError):  # the whole text tells better what is wrong
+            answer = _parse(found.between)
+            if len(answer.data) == count:
+                return answer, _read_rows(found.openings, found.contents)
+    answer = _parse(text)
+    if len(answer.data) != count:
+        raise InvalidResponseError(
+            f"The server sent {len(answer.data)} vectors for {count} inputs.", reason="count"
+        )
+    if found is None:
+        _refuse_repeated_keys(text)
+    vectors = [memoryview(item.embedding) for item in answer.data]
+    return answer, _read_rows([each[0] for each in vectors], [each[1:-1] for each in vectors])
 
 
 def _parse(text: bytes) -> _Answer:
@@ -166,41 +178,14 @@ def _place(error: msgspec.ValidationError) -> str:
     return printable(str(error), 120).replace("$", "answer")
 
 
-def _refuse_repeated_keys(text: bytes, count: int) -> None:
-    """Refuse an object that says a thing twice: parsers disagree on which one counts.
-
-    The vectors make up nearly all of an answer and cannot hold keys, so only what stands between
-    them is looked at; an unusual layout pays for a full second parse.
-    """
-    between = _between_vectors(text, count)
-    if between is not None:
-        repeated = between.count(b'"data"') > 1 or between.count(b'"embedding"') > count
-        repeated = repeated or between.count(b'"index"') > count
-        repeated = repeated or b"\\u" in between  # a key in disguise?
-        if not repeated:
-            return
+def _refuse_repeated_keys(text: bytes) -> None:
+    """Refuse an object that says a thing twice: parsers disagree on which one counts."""
     try:
         _walk_unique(text)
     except (ValueError, RecursionError):
         raise InvalidResponseError(
             "The answer repeats a key within one object.", reason="json"
         ) from None
-
-
-def _between_vectors(text: bytes, count: int) -> bytes | None:
-    """Return all but the first `count` vectors: strings up to a quote, lists up to a bracket."""
-    gaps: list[bytes] = []
-    at = 0
-    for _ in range(count):
-        key = _VECTOR.search(text, at)
-        if key is None:
-            return None
-        gaps.append(text[at : key.start()])
-        at = text.find(_CLOSING[key[1]], key.end()) + 1
-        if not at:
-            return None
-    gaps.append(text[at:])
-    return b"".join(gaps)
 
 
 def _walk_unique(text: bytes) -> None:
@@ -215,12 +200,15 @@ def _walk_unique(text: bytes) -> None:
     json.loads(text, object_pairs_hook=unique, parse_int=float)
 
 
-def _order(items: Sequence[_Item]) -> tuple[list[int], bool]:
+def _order(items: Sequence[_Item]) -> tuple[Sequence[int], bool]:
     """Return the input position of each item, and whether the order was merely assumed."""
-    if not any(map(_has_index, items)):
-        return list(range(len(items))), True
-    order = [_index(item.index, at) for at, item in enumerate(items)]
+    given = [item.index for item in items]
     count = len(items)
+    if given == _counted(count):
+        return range(count), False
+    if not any(map(len, map(bytes, given))):
+        return range(count), True
+    order = [_index(token, at) for at, token in enumerate(given)]
     seen = bytearray(count)
     for at, index in enumerate(order):
         if index >= count or seen[index]:
@@ -232,8 +220,10 @@ def _order(items: Sequence[_Item]) -> tuple[list[int], bool]:
     return order, False
 
 
-def _has_index(item: _Item) -> bool:
-    return len(bytes(item.index)) > 0
+@functools.lru_cache(maxsize=64)
+def _counted(count: int) -> list[msgspec.Raw]:
+    """Return the indices of an answer in order, as they stand in it."""
+    return [msgspec.Raw(b"%d" % number) for number in range(count)]
 
 
 def _index(raw: msgspec.Raw, at: int) -> int:
@@ -245,16 +235,20 @@ def _index(raw: msgspec.Raw, at: int) -> int:
     return int(token)
 
 
-def _read_rows(items: Sequence[_Item]) -> list[bytes | list[float]]:
-    return [_components(memoryview(item.embedding), at) for at, item in enumerate(items)]
+def _read_rows(openings: Sequence[int], contents: Sequence[memoryview]) -> Sequence[Row]:
+    """Decode vectors, each given by what it begins with and what stands within."""
+    if set(openings) == {edges.QUOTE}:
+        with contextlib.suppress(ValueError):
+            return [_unpack(content, validate=True) for content in contents]
+    pairs = zip(openings, contents, strict=True)
+    return [_components(opening, content, at) for at, (opening, content) in enumerate(pairs)]
 
 
-def _components(vector: memoryview, at: int) -> bytes | list[float]:
-    first = vector[0]
-    if first == _QUOTE:
-        return _from_base64(vector, at)
-    if first == _BRACKET:
-        return _from_floats(vector, at)
+def _components(opening: int, content: memoryview, at: int) -> Row:
+    if opening == edges.QUOTE:
+        return _from_base64(content, at)
+    if opening == edges.BRACKET:
+        return _from_floats(content, at)
     raise InvalidResponseError(
         f"Item {at} of the answer is neither a list of numbers nor base64.",
         reason="component",
@@ -262,29 +256,25 @@ def _components(vector: memoryview, at: int) -> bytes | list[float]:
     )
 
 
-def _from_base64(vector: memoryview, at: int) -> bytes:
+def _from_base64(content: memoryview, at: int) -> bytes:
+    r"""Decode a string, also one in which every slash is written as `\/`, as some encoders do."""
+    with contextlib.suppress(ValueError):
+        return _unpack(content, validate=True)
     try:
-        data = pybase64.b64decode(vector[1:-1], validate=True)
-    except ValueError:
-        data = _from_escaped_base64(vector)
-    if len(data) % 4:
-        raise InvalidResponseError(
-            f"Item {at} of the answer is not base64 of float32 numbers.", reason="base64", index=at
-        )
-    return data
-
-
-def _from_escaped_base64(vector: memoryview) -> bytes:
-    r"""Decode a string in which every slash is written as `\/`, as some encoders do."""
-    try:
-        return pybase64.b64decode(_decode_string(vector), validate=True)
+        return _unpack(_decode_string(b'"%b"' % bytes(content)), validate=True)
     except (ValueError, msgspec.DecodeError):
-        return b"?"
+        raise _bad_base64(at) from None
 
 
-def _from_floats(vector: memoryview, at: int) -> list[float]:
+def _bad_base64(at: int) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Item {at} of the answer is not base64 of float32 numbers.", reason="base64", index=at
+    )
+
+
+def _from_floats(content: memoryview, at: int) -> list[float]:
     try:
-        return _decode_floats(vector)
+        return _decode_floats(b"[%b]" % bytes(content))
     except (msgspec.DecodeError, RecursionError) as error:
         finite = "out of range" not in str(error)
     raise InvalidResponseError(
@@ -295,27 +285,36 @@ def _from_floats(vector: memoryview, at: int) -> list[float]:
     )
 
 
-def _common_width(rows: Sequence[bytes | list[float]], width: int | None) -> int:
-    for at, row in enumerate(rows):
-        have = len(row) // 4 if isinstance(row, bytes) else len(row)
-        if have == 0:
+def _common_width(rows: Sequence[Row], width: int | None) -> int:
+    alike = len({(type(row), len(row)) for row in rows}) == 1
+    widths = [_width(row, at) for at, row in enumerate(rows[:1] if alike else rows)]
+    wanted = width or widths[0]
+    for at, have in enumerate(widths):
+        if have != wanted:
             raise InvalidResponseError(
-                f"Item {at} of the answer is an empty vector.", reason="dimension", index=at
-            )
-        if width is None:
-            width = have
-        elif have != width:
-            raise InvalidResponseError(
-                f"Item {at} of the answer has {have} components instead of {width}.",
+                f"Item {at} of the answer has {have} components instead of {wanted}.",
                 reason="dimension",
                 index=at,
             )
-    return width or 0
+    return wanted
 
 
-def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes | list[float]]) -> None:
+def _width(row: Row, at: int) -> int:
+    have = len(row)
+    if isinstance(row, bytes):
+        have, rest = divmod(have, 4)
+        if rest:
+            raise _bad_base64(at)
+    if not have:
+        raise InvalidResponseError(
+            f"Item {at} of the answer is an empty vector.", reason="dimension", index=at
+        )
+    return have
+
+
+def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[Row]) -> None:
     packed = [row for row in rows if isinstance(row, bytes)]
-    if len(packed) == len(rows) and order == list(range(len(rows))):
+    if len(packed) == len(rows) and order == range(len(rows)):
         _fill_in_order(matrix, packed)
         return
     for position, row in zip(order, rows, strict=True):
