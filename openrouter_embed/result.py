@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
+from openrouter_embed.core import lists
 from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ class EmbeddingResult:
             raise copy.copy(self.failures[min(self.failures)])
         rows = self.prepared
         if rows is None:
-            return cast("list[list[float]]", self.vectors.tolist())
+            rows = lists.empty(len(self))
+            lists.write(self.vectors, rows)
+            return rows
         object.__setattr__(self, "prepared", None)  # the next caller gets lists of its own
         return rows
 
