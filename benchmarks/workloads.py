@@ -83,7 +83,6 @@ WORKLOADS = {
         (Aim(LANGCHAIN, (LC, LC_BEST), 2.3), Aim(LISTS, BASETEN_LISTS, 1.3),
          Aim(NUMPY, (LC, LC_BEST), 10), Aim(LANGCHAIN_ARRAY, (LC, LC_BEST), 10),
          Aim(NUMPY, BASETEN_NUMPY, 2.5)),
-        rounds=5,
     ),
     "2": Workload(
         "10,000 texts x 1536, 150 ms + 1 ms per text", 10_000, ("1536", "0.15", "0.001"),

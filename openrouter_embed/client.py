@@ -12,6 +12,7 @@ import importlib
 import itertools
 import sys
 import threading
+import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -412,8 +413,8 @@ class AsyncEmbeddingClient(_Client):
                     input_type=input_type,
                     on_error=on_error,
                     lists=lists,
-                    urgent=False,
                     wake=wake,
+                    busy=time.thread_time,
                     on_progress=listener,
                 )
             )

@@ -171,8 +171,9 @@ class Engine:
         input_type: str | None,
         on_error: str,
         lists: bool,
-        urgent: bool,
         wake: Callable[[], None],
+        urgent: bool = False,
+        busy: Callable[[], float] = lambda: 0.0,
         on_progress: Callable[[Progress], None] | None,
     ) -> Job:
         """Check a call's inputs and make its job.
@@ -192,6 +193,7 @@ class Engine:
             wake=wake,
             closed=lambda: self.closed,
             urgent=urgent,
+            busy=busy,
             on_usage=self._add_usage,
             on_progress=on_progress,
         )

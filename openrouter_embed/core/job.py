@@ -185,6 +185,8 @@ class Ports:
     closed: Callable[[], bool] = field(default=lambda: False)
     urgent: bool = False
     """Whether the call blocks the very thread that others in flight need to finish."""
+    busy: Callable[[], float] = field(default=lambda: 0.0)
+    """Seconds that the thread has worked, where it works while the call waits: an event loop."""
     on_usage: Callable[[Usage], None] = field(default=lambda _: None)
     on_progress: Callable[[Progress], None] | None = None
 
@@ -234,10 +236,10 @@ class Job:
 
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
-        self._flow.go_on(now)
+        self._flow.go_on(now - self._ports.busy())
         step = self._next(now)
         if isinstance(step, Wait):
-            self._flow.stop(now)
+            self._flow.stop(now - self._ports.busy())
         return step
 
     def _next(self, now: float) -> Step:
@@ -408,7 +410,7 @@ class Job:
 
     def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
         """Take in the outcome of a request; one that was aborted is ignored."""
-        self._flow.go_on(now)
+        self._flow.go_on(now - self._ports.busy())
         if request_id not in self._flights:
             return
         flight = self._flights[request_id]

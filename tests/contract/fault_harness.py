@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import os
 import pathlib
 import pickle
 import re
@@ -50,6 +51,14 @@ DEFAULTS: dict[str, Any] = {
     "max_retries": 2,
     "encoding_format": "float",
 }
+
+
+def slack() -> float:
+    """Return the seconds that an end in time may be late: 0.25, as promised of an idle machine.
+
+    Where more wants to run than there are processors, every thread waits for its turn.
+    """
+    return 0.25 * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass

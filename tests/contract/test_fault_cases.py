@@ -7,11 +7,9 @@ import functools
 import fault_server
 import pytest
 from fault_cases import CASES, Case
-from fault_harness import SHELLS, Seen, no_backoff, run
+from fault_harness import SHELLS, Seen, no_backoff, run, slack
 
 from openrouter_embed.errors import InvalidResponseError, TransportError
-
-SLACK = 0.25
 
 
 @functools.cache
@@ -35,7 +33,7 @@ def test_a_fault_becomes_its_error(number, shell):
     error = seen.error
     assert type(error) is (case.error or type(None)), error
     assert len(hits) == case.wanted_hits
-    assert seen.elapsed < case.seconds + SLACK
+    assert seen.elapsed < case.seconds + slack()
     assert seen.warned == []
     if error is None:
         assert case.check(seen.result)

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 import trustme
-from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run
+from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run, slack
 from fault_server import (
     FaultServer,
     ProxyServer,
@@ -97,14 +97,14 @@ def test_a1_a_refused_connection_is_retried_to_the_end(shell):
 def test_a2_connecting_has_a_limit_of_its_own(shell, dark, connect_timeout):
     seen = run(shell, [TEXT], {"base_url": dark, "max_retries": 1})
     fails(seen, "connect", 2)
-    assert 0.55 < seen.elapsed < 0.95
+    assert 0.55 < seen.elapsed < 0.7 + slack()
 
 
 def test_a2_the_deadline_holds_while_connecting(shell, dark, connect_timeout):
     with mock.patch("openrouter_embed.shells.connections.CONNECT_TIMEOUT", 1.0):
         seen = run(shell, [TEXT], {"base_url": dark, "deadline": 0.4})
     assert type(seen.error) is DeadlineExceededError
-    assert 0.35 < seen.elapsed < 0.65
+    assert 0.35 < seen.elapsed < 0.4 + slack()
 
 
 def test_a2_an_attempt_that_was_given_up_while_connecting_never_sends(shell):
@@ -198,7 +198,7 @@ def test_a10_a_handshake_that_never_ends_is_a_timeout(shell, connect_timeout):
         url = server.url.replace("http:", "https:")
         seen = run(shell, [TEXT], {"base_url": url, "timeout": 0.2, "max_retries": 1})
         fails(seen, "timeout", 2)
-        assert seen.elapsed < 0.65
+        assert seen.elapsed < 0.4 + slack()
 
 
 def test_a11_certificates_are_always_verified(shell):

@@ -30,6 +30,7 @@ from fault_harness import (
     no_tasks,
     run,
     run_loop,
+    slack,
 )
 from fault_server import FaultServer, error_body, fin, good, response, send, stall, vector, wait
 from requests.adapters import HTTPAdapter
@@ -42,7 +43,6 @@ from openrouter_embed.errors import (
     TransportError,
 )
 
-SOON = 0.25
 TEXTS = [f"text {n}" for n in range(20)]
 SINGLE = {"max_batch_inputs": 1}
 
@@ -117,7 +117,7 @@ def test_e3_cancelling_ends_a_call_at_once(act, on_accept):
             call.cancel()
         await asyncio.wait(calls)
         assert all(call.cancelled() for call in calls)
-        assert time.monotonic() - began < SOON
+        assert time.monotonic() - began < slack()
         assert client._engine.pacer.in_flight == 0
         await no_tasks()
         await client.aclose()
@@ -163,7 +163,7 @@ def test_e4_a_timeout_around_a_call_ends_it_at_once():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await client.embed(TEXTS, **SINGLE)
-            assert time.monotonic() - began < 0.2 + SOON
+            assert time.monotonic() - began < 0.2 + slack()
             await no_tasks()
 
     with no_leaks(), FaultServer([[stall]]) as server:
@@ -185,7 +185,7 @@ def test_e4_a_failing_sibling_ends_a_call_at_once():
             began = time.monotonic()
             with pytest.RaisesGroup(ZeroDivisionError):
                 await together(client)
-            assert time.monotonic() - began < 0.1 + SOON
+            assert time.monotonic() - began < 0.1 + slack()
             await no_tasks()
 
     with no_leaks(), FaultServer([[stall]]) as server:
@@ -205,7 +205,7 @@ def test_e5_ctrl_c_ends_a_call_at_once(act):
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             client.embed(TEXTS, **SINGLE)
-        assert time.monotonic() - began < 0.2 + SOON
+        assert time.monotonic() - began < 0.2 + slack()
         timer.join()
         sent = len(server.hits)
         time.sleep(0.1)
@@ -353,7 +353,7 @@ def test_e9_closing_during_a_call_ends_it():
         began = time.monotonic()
         with pytest.raises(ClientClosedError):
             client.embed(TEXTS, **SINGLE)
-        assert time.monotonic() - began < 0.15 + SOON
+        assert time.monotonic() - began < 0.15 + slack()
 
 
 def test_e9_closing_during_an_asynchronous_call_ends_it():
@@ -365,7 +365,7 @@ def test_e9_closing_during_an_asynchronous_call_ends_it():
         await client.aclose()
         with pytest.raises(ClientClosedError):
             await call
-        assert time.monotonic() - began < SOON
+        assert time.monotonic() - began < slack()
         await no_tasks()
 
     with no_leaks(), FaultServer([[stall]]) as server:
@@ -390,7 +390,7 @@ def test_e9_closing_does_not_wait_long_for_threads_that_hang():
                 client.embed(TEXTS, deadline=0.2, **SINGLE)
             began = time.monotonic()
             client.close()
-            assert time.monotonic() - began < 0.2 + SOON
+            assert time.monotonic() - began < 0.2 + slack()
         release.set()
 
 

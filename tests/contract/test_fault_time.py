@@ -6,7 +6,7 @@ import time
 
 import pytest
 from fault_cases import FULL
-from fault_harness import SHELLS, TEXT, no_backoff, run
+from fault_harness import SHELLS, TEXT, no_backoff, run, slack
 from fault_server import (
     CHUNKED,
     FaultServer,
@@ -25,7 +25,6 @@ from openrouter_embed.errors import DeadlineExceededError, RateLimitError, Trans
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
 
-SLACK = 0.25
 SLOW = {
     "dripped headers": [drip(FULL, 0.05)],
     "dripped body": [send(FULL[:100]), drip(FULL[100:], 0.05)],
@@ -45,7 +44,7 @@ def test_b4_b5_the_deadline_holds(shell, act):
         seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 0.3})
     assert type(seen.error) is DeadlineExceededError
     assert seen.error.attempts == 1
-    assert 0.25 < seen.elapsed < 0.3 + SLACK
+    assert 0.25 < seen.elapsed < 0.3 + slack()
 
 
 @slow
@@ -54,15 +53,15 @@ def test_b6_the_timeout_of_an_attempt_holds(shell, act):
         seen = run(shell, [TEXT], {"base_url": server.url, "timeout": 0.2})
         assert seen.error is None
         assert len(server.hits) == 2
-    assert 0.15 < seen.elapsed < 0.2 + SLACK
+    assert 0.15 < seen.elapsed < 0.2 + slack()
 
 
 def test_b6_every_attempt_has_the_whole_timeout(shell):
     """The first byte is late, but in time; the second attempt has as long as the first."""
-    with FaultServer([[stall], [wait(0.2), good()]]) as server, no_backoff():
-        seen = run(shell, [TEXT], {"base_url": server.url, "timeout": 0.3})
+    with FaultServer([[stall], [wait(0.3), good()]]) as server, no_backoff():
+        seen = run(shell, [TEXT], {"base_url": server.url, "timeout": 0.5})
     assert seen.error is None
-    assert 0.45 < seen.elapsed < 0.5 + SLACK
+    assert 0.75 < seen.elapsed < 0.8 + slack()
 
 
 def test_a_deadline_bounds_waiting_for_a_place(shell):
@@ -72,17 +71,18 @@ def test_a_deadline_bounds_waiting_for_a_place(shell):
     with FaultServer([[wait(0.1), good()]]) as server:
         seen = run(shell, texts, {"base_url": server.url, **options})
         assert type(seen.error) is DeadlineExceededError
-        assert 2 <= seen.error.result.ok.sum() <= 3
-    assert seen.elapsed < 0.35 + SLACK
+        assert 1 <= seen.error.result.ok.sum() <= 3
+    assert seen.elapsed < 0.35 + slack()
 
 
 def test_a_deadline_bounds_the_sleeps_between_attempts(shell):
     """A back-off that would pass the deadline is not begun: the error itself is reported."""
-    reply = response(error_body(429), 429, ["Retry-After: 0.3"])
+    reply = response(error_body(429), 429, ["Retry-After: 0.7"])
     with FaultServer([[send(reply)]]) as server:
-        seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 0.5, "max_retries": 9})
+        seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 1.3, "max_retries": 9})
     assert type(seen.error) is RateLimitError
-    assert seen.elapsed < 0.5
+    assert seen.error.attempts == 2
+    assert seen.elapsed < 1.3
 
 
 def test_d10_retry_after_is_waited_for(shell):
@@ -90,7 +90,7 @@ def test_d10_retry_after_is_waited_for(shell):
     with FaultServer([[send(reply)], [good()]]) as server:
         assert run(shell, [TEXT], {"base_url": server.url}).error is None
         first, second = server.hits
-    assert 0.3 <= second.at - first.at < 0.3 * 1.1 + SLACK
+    assert 0.3 <= second.at - first.at < 0.3 * 1.1 + slack()
 
 
 def test_d12_nothing_is_slept_for_a_wait_beyond_the_deadline(shell):
@@ -98,7 +98,7 @@ def test_d12_nothing_is_slept_for_a_wait_beyond_the_deadline(shell):
     with FaultServer([[send(reply)]]) as server:
         seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 1.0})
     assert seen.error.retry_after == 5
-    assert seen.elapsed < SLACK
+    assert seen.elapsed < slack()
 
 
 def test_d19_one_slow_batch_blocks_no_other(shell):
@@ -115,7 +115,7 @@ def test_d19_one_slow_batch_blocks_no_other(shell):
         assert seen.result.tolist() == [vector(text) for text in texts]
         late = [hit for hit in server.hits if hit.at > server.hits[0].at + 0.35]
     assert late == []
-    assert seen.elapsed < 0.4 + SLACK
+    assert seen.elapsed < 0.4 + slack()
 
 
 def test_d21_attempts_are_counted_in_a_header(shell):
@@ -138,4 +138,4 @@ def test_a_timeout_ends_the_connection_too(shell):
         began = time.monotonic()
         seen = run(shell, [TEXT], {"base_url": server.url, "timeout": 0.3, "max_retries": 0})
     assert type(seen.error) is TransportError
-    assert gone[0] - began < 0.3 + SLACK
+    assert gone[0] - began < 0.3 + slack()

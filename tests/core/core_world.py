@@ -99,6 +99,7 @@ class World:
         ledger=None,
         role=None,
         urgent=False,
+        busy=lambda: 0.0,
         **terms,
     ):
         bodies = BodyMaker(settings, role, None)
@@ -110,6 +111,7 @@ class World:
             wake=lambda: self.wake(number),
             closed=lambda: self.closed,
             urgent=urgent,
+            busy=busy,
             on_usage=self.usage.append,
             on_progress=self.progress.append,
         )

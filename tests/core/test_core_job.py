@@ -155,6 +155,15 @@ def test_a_job_without_listeners_is_content():
     assert len(job.result()) == 2
 
 
+def test_a_call_whose_thread_works_all_the_time_keeps_few_requests_in_flight():
+    """An event loop reads while a call waits; answers that nobody has time for take memory."""
+    idle, working = World(steady()), World(steady())
+    idle.job(400)
+    working.job(400, busy=lambda: working.now)
+    assert (idle.run().highest, working.run().highest) == (64, 8)  # eight open every call
+    assert max(sent.in_flight for sent in working.sent[100:]) == 2
+
+
 @pytest.mark.parametrize("texts", [["t1", "t2", "t1"], ["t1", "t2"]])
 def test_lists_may_be_made_on_the_way(texts):
     _, job = run(steady(), texts, lists=True, per_request=1)
