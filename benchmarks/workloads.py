@@ -117,6 +117,6 @@ WORKLOADS = {
     "7z": Workload(
         "10,000 texts x 1536, answers in gzipped floats, no latency", 10_000,
         ("1536", "0", "0", "gzip"),
-        (FLOATS, FLOAT_LISTS, "openrouter SDK, floats", *BASETEN_NUMPY, SESSION),
+        (FLOATS, FLOAT_LISTS, "openrouter SDK, floats", SESSION),
     ),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -322,7 +323,12 @@ def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[Row]) -> None:
             matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
         else:
             with np.errstate(over="ignore"):
-                matrix[position] = row
+                matrix[position] = np.frombuffer(_doubles(row))
+
+
+def _doubles(row: Sequence[float]) -> bytes:
+    """Pack numbers for numpy, which takes three times as long to read them from a list."""
+    return struct.pack(f"{len(row)}d", *row)
 
 
 def _fill_in_order(matrix: Matrix, rows: Sequence[bytes]) -> None:
