@@ -16,7 +16,7 @@ from html import escape
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent / "docs" / "speed.svg"
 PANELS = (
-    ("2", "a service that takes 150 ms per request and 1 ms per text; seconds", (
+    ("2", "150 ms per request and 1 ms per text; seconds", (
         ("ours, client, numpy", "EmbeddingClient, numpy"),
         ("ours, LangChain embed_documents", "OpenRouterEmbeddings (LangChain), lists"),
         ("ours, LlamaIndex get_text_embedding_batch", "OpenRouterEmbedding (LlamaIndex), lists"),
@@ -26,7 +26,7 @@ PANELS = (
         ("LangChain OpenAIEmbeddings, default", "OpenAIEmbeddings (LangChain)"),
         ("LlamaIndex OpenAIEmbedding, default", "OpenAIEmbedding (LlamaIndex)"),
     )),
-    ("1", "a service without latency; seconds", (
+    ("1", "no latency; seconds", (
         ("ours, client, numpy", "EmbeddingClient, numpy"),
         ("ours, LangChain embed_documents", "OpenRouterEmbeddings (LangChain), lists"),
         ("baseten, 128 x 8, numpy", "baseten-performance-client, tuned, numpy"),
@@ -66,7 +66,7 @@ def panel(result: dict, where: str, bars: tuple, top: int) -> list[str]:
     """Return the lines of one workload."""
     seconds = {subject: result["rows"][subject]["seconds"] for subject, _ in bars}
     scale = (WIDTH - LABELS - 80) / max(seconds.values())
-    title = f"10,000 texts, 1536 components, on {where} (medians of {result['rounds']} rounds)"
+    title = f"10,000 texts x 1536, {where} (medians of {result['rounds']} rounds)"
     lines = [f'<text x="12" y="{top + 18}" font-weight="600">{escape(title)}</text>']
     for at, (subject, label) in enumerate(bars):
         y = top + HEAD + ROW * at
