@@ -275,6 +275,7 @@ class TestHangs:
         with pytest.raises(EmbeddingError, match="cancelled from outside"):
             asyncio.run(asyncio.wait_for(go(), 10))
 
+    @pytest.mark.slow
     def test_a_limiter_that_swallows_its_cancellation_does_not_hold_the_deadline_up(self, em):
         class Stubborn:
             def acquire(self, tokens):

@@ -108,7 +108,8 @@ def test_the_benchmarks_figures_are_those_of_its_results():
     results = json.loads((ROOT / "benchmarks" / "results" / "llama-index-build.json").read_text())
     ours = [row["seconds"] for name, row in results["rows"].items() if name.startswith("ours")]
     assert results["title"].startswith("500 nodes")
-    assert [round(seconds, 1) for seconds in ours] == [0.4, 0.4]
+    said = "take {:.1f} s, with `use_async=True` {:.1f} s".format(*ours)
+    assert said in " ".join(PAGE.split())
     assert all(target["met"] for target in results["targets"])
 
 
