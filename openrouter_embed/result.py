@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
-from openrouter_embed.core import lists
+from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ class EmbeddingResult:
             raise copy.copy(self.failures[min(self.failures)])
         rows = self.prepared
         if rows is None:
-            rows = lists.empty(len(self))
-            lists.write(self.vectors, rows)
+            rows = empty_lists(len(self))
+            write_lists(self.vectors, rows)
             return rows
         object.__setattr__(self, "prepared", None)  # the next caller gets lists of its own
         return rows

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from openrouter_embed.core import codec
-from openrouter_embed.core import lists as made_lists
+from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
@@ -57,7 +57,7 @@ class Collector:
         self._ids: list[str] = []
         self.count = len(plan.units)
         self._parts = Parts()
-        self._lists = made_lists.empty(self.count) if lists else None
+        self._lists = empty_lists(self.count) if lists else None
 
     def accept(self, units: Sequence[int], body: bytes, host: str | None = None) -> Usage:
         """Believe an answer or not; return what it cost.
@@ -100,7 +100,7 @@ class Collector:
         if self._lists is not None and self._rows is not None:
             # A range is a run of rows, which needs no copy to be read.
             run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
-            made_lists.write(self._rows[run], [self._lists[unit] for unit in units])
+            write_lists(self._rows[run], [self._lists[unit] for unit in units])
 
     def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
         """Put rows where they belong; return the units that are inputs, not parts of one."""

@@ -19,12 +19,12 @@ _ROWS_AT_ONCE: Final = 16
 """So few that what is made on the way does not count as garbage to be collected."""
 
 
-def empty(count: int) -> list[list[float]]:
+def empty_lists(count: int) -> list[list[float]]:
     """Return lists to write into."""
     return [[] for _ in range(count)]
 
 
-def write(rows: NDArray[np.float32], lists: Sequence[list[float]]) -> None:
+def write_lists(rows: NDArray[np.float32], lists: Sequence[list[float]]) -> None:
     """Write each row into its list, in place of what the list held."""
     for at in range(0, len(lists), _ROWS_AT_ONCE):
         numbers: list[list[float]] = rows[at : at + _ROWS_AT_ONCE].tolist()
