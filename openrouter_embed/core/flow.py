@@ -1,7 +1,8 @@
 """How many requests a call can make use of: whether it waits for answers, or answers for it.
 
 Rules of this file:
-- Time comes in as an argument. What counts is the time that a call spends waiting for outcomes.
+- Time comes in as an argument. What counts is the time that a call spends waiting for outcomes
+  while its thread has nothing else to do.
 - A call that hardly waited while a request was under way had enough to do: its next answer will be
   there when it is wanted, and one request more would only wait beside it, in memory.
 - What the server bears is the pacer's to know; a call keeps to the smaller of the two.

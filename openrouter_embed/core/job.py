@@ -236,11 +236,15 @@ class Job:
 
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
-        self._flow.go_on(now - self._ports.busy())
+        self._flow.go_on(self._rest(now))
         step = self._next(now)
         if isinstance(step, Wait):
-            self._flow.stop(now - self._ports.busy())
+            self._flow.stop(self._rest(now))
         return step
+
+    def _rest(self, now: float) -> float:
+        """Return the time on a clock that stands still while the waiting thread works."""
+        return now - self._ports.busy()
 
     def _next(self, now: float) -> Step:
         if self._ports.closed() and self._unfinished:
@@ -410,7 +414,7 @@ class Job:
 
     def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
         """Take in the outcome of a request; one that was aborted is ignored."""
-        self._flow.go_on(now - self._ports.busy())
+        self._flow.go_on(self._rest(now))
         if request_id not in self._flights:
             return
         flight = self._flights[request_id]
