@@ -8,13 +8,10 @@ Usage: python benchmarks/chart.py [--check]
 
 from __future__ import annotations
 
-import json
-import pathlib
-import sys
 from html import escape
 
-HERE = pathlib.Path(__file__).parent
-TARGET = HERE.parent / "docs" / "speed.svg"
+from documents import publish, read_result
+
 PANELS = (
     ("2", "150 ms per request and 1 ms per text; seconds", (
         ("ours, client, numpy", "EmbeddingClient, numpy"),
@@ -40,19 +37,15 @@ OURS, THEIRS, INK = "#5b5bd6", "#b9bbc6", "#1c2024"
 
 
 def main() -> None:
-    """Write the chart, or say whether the one at hand is up to date."""
-    drawn = draw()
-    if "--check" not in sys.argv:
-        TARGET.write_text(drawn)
-    elif TARGET.read_text() != drawn:
-        sys.exit(f"{TARGET.name} is not what the results say: run python benchmarks/chart.py")
+    """Draw the chart, or check it."""
+    publish("speed.svg", draw())
 
 
 def draw() -> str:
     """Return the chart as SVG."""
     parts, top = [], 10
     for name, where, bars in PANELS:
-        result = json.loads((HERE / "results" / f"workload-{name}.json").read_text())
+        result = read_result(f"workload-{name}")
         parts += panel(result, where, bars, top)
         top += HEAD + ROW * len(bars) + 16
     head = (

@@ -8,12 +8,7 @@ Usage: python benchmarks/report.py [--check]
 
 from __future__ import annotations
 
-import json
-import pathlib
-import sys
-
-HERE = pathlib.Path(__file__).parent
-TARGET = HERE.parent / "docs" / "performance.md"
+from documents import publish, read_result
 
 HEAD = """# Speed and memory
 
@@ -76,27 +71,18 @@ all the time, so a call stops adding them (`core/flow.py`).
 
 
 def main() -> None:
-    """Write the document, or say whether the one at hand is up to date."""
-    text = document()
-    if "--check" not in sys.argv:
-        TARGET.write_text(text)
-    elif TARGET.read_text() != text:
-        sys.exit(f"{TARGET.name} is not what the results say: run python benchmarks/report.py")
+    """Write the document, or check it."""
+    publish("performance.md", document())
 
 
 def document() -> str:
     """Return the whole document."""
-    parts = [HEAD.format(python=result("1")["machine"]["python"])]
+    parts = [HEAD.format(python=read_result("workload-1")["machine"]["python"])]
     for name, title in TITLES.items():
-        parts.append(section(title, NOTES[name], result(name), name))
+        parts.append(section(title, NOTES[name], read_result(f"workload-{name}"), name))
         if name == "4s":
             parts += [imports(), build()]
     return "\n".join([*parts, stages(), WHY.strip(), "", versions()])
-
-
-def result(name: str) -> dict:
-    """Read one workload's figures."""
-    return json.loads((HERE / "results" / f"workload-{name}.json").read_text())
 
 
 def section(title: str, note: str, found: dict, name: str) -> str:
@@ -133,7 +119,7 @@ def aims(found: list[dict]) -> list[str]:
 
 def imports() -> str:
     """Return the import times."""
-    found = result("5")
+    found = read_result("workload-5")
     lines = ["## Imports", "", IMPORTS, "", "| statement | ms | loads |", "|---|---|---|"]
     for statement, row in found["rows"].items():
         if statement != "pass":
@@ -144,7 +130,7 @@ def imports() -> str:
 
 def build() -> str:
     """Return the time of a LlamaIndex index."""
-    found = json.loads((HERE / "results" / "llama-index-build.json").read_text())
+    found = read_result("llama-index-build")
     lines = ["## `VectorStoreIndex.from_documents`", "",
              f"{found['title']}; {found['rounds']} rounds.", "",
              "| subject | seconds | times ours |", "|---|---|---|"]  # fmt: skip
@@ -155,7 +141,7 @@ def build() -> str:
 
 def stages() -> str:
     """Return the CPU time by stage."""
-    rows = result("8")["rows"]
+    rows = read_result("workload-8")["rows"]
     text = STAGES
     for name, spent in rows["lists"].items():
         numpy = rows["numpy"].get(name)
@@ -171,7 +157,7 @@ def stages() -> str:
 
 def versions() -> str:
     """Return the versions that were measured."""
-    found = result("1")["versions"]
+    found = read_result("workload-1")["versions"]
     return "Versions: " + ", ".join(f"{name} {number}" for name, number in found.items()) + ".\n"
 
 
