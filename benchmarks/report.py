@@ -33,8 +33,8 @@ NOTES = {
     "before them: a Python float takes 24 bytes and is made one by one. "
     "litellm and `requests.post` were given 300 texts, and their time is scaled.",
     "2": "The service takes 150 ms per request and 1 ms per text and bears any concurrency. "
-    "A plain synchronous call of ours begins with eight small requests and has some sixty in flight "
-    "after one round trip.",
+    "A plain synchronous call of ours begins with eight small requests and has some sixty in "
+    "flight after one round trip.",
     "3": "The median of one text after the other on an open connection. Such a request is sent in "
     "the caller's thread; its reads and writes end with the attempt, so deadlines hold there as "
     "well. `OpenAIEmbeddings` runs without its check of lengths, which needs a tokenizer.",
