@@ -688,7 +688,7 @@ class Elsewhere(HTTPConnection):
         super().connect()
 
 
-def test_a_cassette_that_begins_gets_connections_of_its_own_and_leaves_none(monkeypatch):
+def test_a_recorder_that_begins_gets_connections_of_its_own_and_leaves_none(monkeypatch):
     monkeypatch.setattr(Elsewhere, "opened", 0)
     with warm([good()], [good()], [good()]) as (server, client):
         with monkeypatch.context() as patched:
