@@ -15,7 +15,7 @@ from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS, load_embe
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, ValidationError
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import AuthenticationError, ConfigurationError, EmbeddingError
@@ -348,6 +348,17 @@ def test_bug_hash_depends_on_concurrency(make):
 
 
 def test_bug_validation_error_carries_the_key():
+    class Keyed(Fake):
+        api_key: str
+        region: str
+
+    with pytest.raises(ValidationError) as plain:
+        Keyed(api_key=KEY)
+    assert KEY in str(plain.value)
+
+    with pytest.raises(ConfigurationError) as incomplete:
+        OpenRouterEmbedding(None, api_key=KEY)
+    assert KEY not in repr(incomplete.value)
     with pytest.raises(ConfigurationError) as caught:
         OpenRouterEmbedding(SMALL, api_key=KEY, embed_batch_size=4096)
     assert not hasattr(caught.value, "errors")

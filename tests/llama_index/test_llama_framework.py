@@ -322,6 +322,14 @@ async def test_bug_short_answer_lands_on_the_wrong_node(make, special):
 
 
 def test_bug_short_answer_of_a_subclass_is_not_zipped(make, emulator):
+    class LossyFake(Fake):
+        def get_text_embedding_batch(self, texts, show_progress=False, **kwargs):
+            return super().get_text_embedding_batch(texts)[:-1]
+
+    nodes = [TextNode(text="1"), TextNode(text="2")]
+    LossyFake()(nodes)
+    assert [node.embedding is None for node in nodes] == [False, True]
+
     class Lossy(OpenRouterEmbedding):
         def get_text_embedding_batch(self, texts, show_progress=False, **kwargs):
             return super().get_text_embedding_batch(texts)[:-1]
