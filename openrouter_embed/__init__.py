@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
-    from openrouter_embed.models import (
+    from openrouter_embed.options.models import (
         ModelProfile,
         find_profile,
         register_profile,
         unregister_profile,
     )
-    from openrouter_embed.provider import ProviderPreferences
+    from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
-    from openrouter_embed.settings import CallOptions, Limiter, Options
+    from openrouter_embed.options.settings import CallOptions, Limiter, Options
 
 __all__ = [
     "APIError",
@@ -82,22 +82,22 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
-    "CallOptions": "settings",
+    "CallOptions": "options.settings",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
-    "Limiter": "settings",
+    "Limiter": "options.settings",
     "ModelInfo": "catalogue",
-    "ModelProfile": "models",
-    "Options": "settings",
+    "ModelProfile": "options.models",
+    "Options": "options.settings",
     "Progress": "result",
-    "ProviderPreferences": "provider",
+    "ProviderPreferences": "options.provider",
     "Usage": "result",
-    "find_profile": "models",
-    "register_profile": "models",
-    "unregister_profile": "models",
+    "find_profile": "options.models",
+    "register_profile": "options.models",
+    "unregister_profile": "options.models",
 }
 
 

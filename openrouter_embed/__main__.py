@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openrouter_embed.cli import main
+from openrouter_embed.commands.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

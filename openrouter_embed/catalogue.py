@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from openrouter_embed.models import ModelProfile, find_profile
+from openrouter_embed.options.models import ModelProfile, find_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

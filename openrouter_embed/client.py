@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from openrouter_embed.bars import listening
+from openrouter_embed.progress import listening
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import (
@@ -25,7 +25,7 @@ from openrouter_embed.errors import (
     aguarded,
     guarded,
 )
-from openrouter_embed.settings import AUTO
+from openrouter_embed.options.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
-    from openrouter_embed.models import Role
+    from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Usage
-    from openrouter_embed.settings import CallOptions, Options, Settings
+    from openrouter_embed.options.settings import CallOptions, Options, Settings
 
     OnError = Literal["raise", "return"]
     Wake = Callable[[], None]

@@ -22,8 +22,8 @@ from openrouter_embed.errors import (
     ConfigurationError,
     MultipleProvidersWarning,
 )
-from openrouter_embed.settings import AUTO, CALL_OPTIONS, Settings, make_settings
-from openrouter_embed.suggest import encodable, unknown_name
+from openrouter_embed.options.settings import AUTO, CALL_OPTIONS, Settings, make_settings
+from openrouter_embed.options.suggest import encodable, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.inputs import Inputs
-    from openrouter_embed.models import Role
+    from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.shells.aiohttp_shell import AiohttpTransport
     from openrouter_embed.shells.requests_shell import RequestsTransport

@@ -18,7 +18,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from openrouter_embed.errors import ConfigurationError, kind_of, printable
-from openrouter_embed.suggest import encodable
+from openrouter_embed.options.suggest import encodable
 
 if TYPE_CHECKING:
     import os

@@ -25,7 +25,7 @@ from openrouter_embed.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.settings import Settings
 
 
 class Fetch:

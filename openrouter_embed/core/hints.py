@@ -11,7 +11,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.models import KNOWN_MODELS
+from openrouter_embed.options.models import KNOWN_MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from openrouter_embed.core.memory import ModelMemory
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.settings import Settings
 
 
 DEEPEST: Final = 3

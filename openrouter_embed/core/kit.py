@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from openrouter_embed.core.job import Terms, make_terms
 from openrouter_embed.core.plan import BodyMaker, Plan, make_limits, make_plan
 from openrouter_embed.inputs import read_inputs
-from openrouter_embed.settings import AUTO
+from openrouter_embed.options.settings import AUTO
 
 if TYPE_CHECKING:
     from openrouter_embed.inputs import Inputs
-    from openrouter_embed.models import Role
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.models import Role
+    from openrouter_embed.options.settings import Settings
 
 
 class Kit:

@@ -24,8 +24,8 @@ from openrouter_embed.inputs import Item
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openrouter_embed.models import Role
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.models import Role
+    from openrouter_embed.options.settings import Settings
 
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of inputs per request; one larger input still goes alone."""

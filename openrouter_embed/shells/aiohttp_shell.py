@@ -48,7 +48,7 @@ from openrouter_embed.shells.shared import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.settings import Settings
 
 # The first type that occurs anywhere in an exception's chain decides.
 _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (

@@ -37,7 +37,7 @@ from openrouter_embed.core.wire import (
     fault,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
-from openrouter_embed.settings import Secret
+from openrouter_embed.options.settings import Secret
 from openrouter_embed.shells.connections import Adapter, Attempt, ColdError, here, prepare
 from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import (
@@ -52,7 +52,7 @@ from openrouter_embed.shells.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.settings import Settings
 
     # An outcome, an exception that is a bug, or `None` for "let through by the limiter"; a bare
     # `None` only wakes the caller.

@@ -22,7 +22,7 @@ from openrouter_embed.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openrouter_embed.settings import Settings
+    from openrouter_embed.options.settings import Settings
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 

@@ -11,7 +11,7 @@ from api_faces import E5, GEMINI, SMALL
 
 from openrouter_embed import AuthenticationError, ConfigurationError, ImageInput
 from openrouter_embed.catalogue import KeyInfo, ModelInfo, read_key_info, read_models
-from openrouter_embed.models import KNOWN_MODELS
+from openrouter_embed.options.models import KNOWN_MODELS
 
 
 def docstrings():

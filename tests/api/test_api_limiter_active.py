@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from api_faces import FACES, SMALL, AsyncFace
 
-from openrouter_embed.settings import make_settings
+from openrouter_embed.options.settings import make_settings
 
 
 class Limiter:

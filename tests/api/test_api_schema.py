@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from openrouter_embed import ImageInput
 from openrouter_embed.emulator import Emulator
-from openrouter_embed.provider import PERCENTILES, QUANTIZATIONS, SORTS
+from openrouter_embed.options.provider import PERCENTILES, QUANTIZATIONS, SORTS
 
 KEYS = ["model", "input", "encoding_format", "dimensions", "user", "provider", "input_type"]
 VALID = Draft202012Validator(REQUEST)

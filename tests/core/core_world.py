@@ -19,7 +19,7 @@ from openrouter_embed.core.pacing import Pacer
 from openrouter_embed.core.plan import BodyMaker, Limits, make_plan
 from openrouter_embed.core.steps import Abort, Done, Send, Wait
 from openrouter_embed.core.wire import Reply
-from openrouter_embed.settings import make_settings
+from openrouter_embed.options.settings import make_settings
 
 MODEL = "openai/text-embedding-3-small"
 SETTINGS = make_settings({"model": MODEL, "api_key": "sk-or-v1-fake"}, {})

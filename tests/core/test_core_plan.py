@@ -22,8 +22,8 @@ from openrouter_embed.core.plan import (
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import ImageInput, Item, read_inputs
-from openrouter_embed.models import PROFILES
-from openrouter_embed.settings import make_settings
+from openrouter_embed.options.models import PROFILES
+from openrouter_embed.options.settings import make_settings
 
 IMAGE = ImageInput.from_url("https://x.example/y.png")
 

@@ -6,7 +6,7 @@ import pytest
 
 from openrouter_embed import ConfigurationError, EmbeddingClient
 from openrouter_embed.errors import unknown_name
-from openrouter_embed.names import suggestion
+from openrouter_embed.options.names import suggestion
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import traceback
 
 import pytest
 
-from openrouter_embed import settings as module
+from openrouter_embed.options import settings as module
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.provider import ProviderPreferences
-from openrouter_embed.settings import (
+from openrouter_embed.options.provider import ProviderPreferences
+from openrouter_embed.options.settings import (
     CALL_OPTIONS,
     DEFAULT_BASE_URL,
     Options,

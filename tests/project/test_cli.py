@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from openrouter_embed import __version__, cli
+from openrouter_embed import __version__
+from openrouter_embed.commands import cli
 from openrouter_embed.emulator import Emulator
 
 
@@ -74,7 +75,7 @@ def test_a_failure_is_one_line_on_stderr_and_status_1(monkeypatch, capsys):
 
 
 def test_demo_without_the_frameworks_names_the_extra(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "openrouter_embed.demo", None)
+    monkeypatch.setitem(sys.modules, "openrouter_embed.commands.demo", None)
     monkeypatch.setitem(sys.modules, "llama_index.core", None)
     assert cli.main(["demo"]) == 1
     assert "pip install 'openrouter-embed[demo]'" in capsys.readouterr().err
@@ -101,8 +102,8 @@ def test_the_package_can_be_run_as_a_module():
 
 
 def test_serve_says_that_it_is_an_emulator_and_ends_on_an_interrupt():
-    command = [sys.executable, "-m", "openrouter_embed.cli", "serve", "--port", "0"]
-    code = "from openrouter_embed.cli import main; raise SystemExit(main(['serve', '--port', '0']))"
+    command = [sys.executable, "-m", "openrouter_embed.commands.cli", "serve", "--port", "0"]
+    code = "from openrouter_embed.commands.cli import main; raise SystemExit(main(['serve', '--port', '0']))"
     process = subprocess.Popen(
         [*command[:1], "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from openrouter_embed.settings import CALL_OPTIONS, CallOptions, Options
+from openrouter_embed.options.settings import CALL_OPTIONS, CallOptions, Options
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")

@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from openrouter_embed import cli, models
-from openrouter_embed.models import KNOWN_MODELS, PROFILES, find_profile
+from openrouter_embed.commands import cli
+from openrouter_embed.options import models
+from openrouter_embed.options.models import KNOWN_MODELS, PROFILES, find_profile
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")

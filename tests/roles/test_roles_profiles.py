@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from openrouter_embed import EmbeddingClient
-from openrouter_embed.models import KNOWN_MODELS, PROFILES, find_profile
+from openrouter_embed.options.models import KNOWN_MODELS, PROFILES, find_profile
 
 GEMINI_1 = "google/gemini-embedding-001"
 PPLX = "perplexity/pplx-embed-v1-0.6b"

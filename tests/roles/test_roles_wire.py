@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from roles_ways import WAYS
 
-from openrouter_embed.models import KNOWN_MODELS, PROFILES, find_profile
+from openrouter_embed.options.models import KNOWN_MODELS, PROFILES, find_profile
 
 NOTHING = (None, "")
 PLAIN = (NOTHING, NOTHING)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast
 from urllib.parse import SplitResult, urlsplit
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.models import ModelProfile, Role, find_profile
-from openrouter_embed.provider import ProviderPreferences
-from openrouter_embed.suggest import encodable, unknown_name
+from openrouter_embed.options.models import ModelProfile, Role, find_profile
+from openrouter_embed.options.provider import ProviderPreferences
+from openrouter_embed.options.suggest import encodable, unknown_name
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:

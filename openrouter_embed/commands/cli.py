@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from openrouter_embed.errors import EmbeddingError
-from openrouter_embed.settings import KEY_VARIABLE
+from openrouter_embed.options.settings import KEY_VARIABLE
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _positive(text: str) -> int:
 def _demo(options: argparse.Namespace) -> int:
     print("Loading LangChain and LlamaIndex …", flush=True)
     try:
-        from openrouter_embed.demo import run  # noqa: PLC0415 - needs both frameworks
+        from openrouter_embed.commands.demo import run  # noqa: PLC0415 - needs both frameworks
     except ModuleNotFoundError as error:
         missing = error.name
     else:
@@ -114,7 +114,7 @@ def _reason(error: OSError | OverflowError) -> str:
 
 
 def _models(_: argparse.Namespace) -> int:
-    from openrouter_embed.listing import model_table  # noqa: PLC0415 - heavy
+    from openrouter_embed.commands.listing import model_table  # noqa: PLC0415 - heavy
 
     print(model_table())
     return 0

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.engine import Engine
-from openrouter_embed.settings import KEY_VARIABLE, make_settings
+from openrouter_embed.options.settings import KEY_VARIABLE, make_settings
 
 if TYPE_CHECKING:
     from openrouter_embed.catalogue import ModelInfo
-    from openrouter_embed.models import ModelProfile
+    from openrouter_embed.options.models import ModelProfile
 
 _HEAD = ("model", "USD / M tokens", "context", "width", "query", "document")
 

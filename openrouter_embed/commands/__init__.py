@@ -1,0 +1,1 @@
+"""The command line; the one room of this package that may import the adapters."""
