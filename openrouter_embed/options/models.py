@@ -11,17 +11,21 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from openrouter_embed.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Role = Literal["query", "document"]
 Confidence = Literal["recorded", "documented", "reported", "assumed"]
 
 ROLES: Final = ("query", "document")
+MODALITIES: Final = ("text", "image", "audio", "video", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,9 @@ class ModelProfile:
         max_batch_inputs: Inputs per request.
         max_batch_tokens: Estimated tokens per request.
         max_input_tokens: Tokens of one input that the model reads, where known.
+        special_tokens: Tokens billed for each text beyond its own; where unknown, the most that
+            was seen with any model.
+        media_tokens: Tokens of one medium by its kind, where there is a rule.
         base64: Whether base64 answers are known to work on every host of the model.
         modalities: What an input may hold.
         normalized: Whether vectors come with unit length, where known.
@@ -59,6 +66,8 @@ class ModelProfile:
     max_batch_inputs: int = 64
     max_batch_tokens: int = 100_000
     max_input_tokens: int | None = None
+    special_tokens: int = 3
+    media_tokens: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
     base64: bool = False
     modalities: frozenset[str] = frozenset({"text"})
     normalized: bool | None = True
@@ -73,6 +82,10 @@ class ModelProfile:
                 f"The profile for `{self.pattern}` sets roles by `input_type` and by prefix: "
                 "choose one, a model that gets both applies the role twice."
             )
+
+    def takes(self, kind: str) -> bool:
+        """Whether a medium may be sent; a row that merely assumes is not asked."""
+        return kind in self.modalities or self.confidence == "assumed"
 
     def input_type(self, role: Role) -> str | None:
         """Return the `input_type` this family wants for a role."""
@@ -98,6 +111,7 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         max_batch_tokens=250_000,
         max_input_tokens=8192,
         base64=True,
+        special_tokens=0,
         source="live answers at 8, 256, 768 and 1536; OpenAI's limits of 2,048 inputs, 300k tokens",
         confidence="recorded",
     ),
@@ -109,8 +123,9 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         max_batch_tokens=250_000,
         max_input_tokens=8192,
         base64=True,
-        source="OpenAI's documentation",
-        confidence="documented",
+        special_tokens=0,
+        source="a live answer; OpenAI's documentation",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="*text-embedding-ada-002*",
@@ -120,6 +135,7 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         max_batch_tokens=250_000,
         max_input_tokens=8192,
         base64=True,
+        special_tokens=0,
         source="live answers; OpenAI's documentation",
         confidence="recorded",
     ),
@@ -133,9 +149,10 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         max_batch_tokens=20_000,
         max_input_tokens=2048,
         normalized=None,
-        source="a probe of the live API (roles change vectors); Google's limit of 100 inputs; "
-        "normalised only at 3,072",
-        confidence="reported",
+        special_tokens=1,
+        source="a live answer (3,072 wide, of unit length); a probe of the live API (roles change "
+        "vectors); Google's limit of 100 inputs; normalised only at 3,072",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="google/gemini-embedding-2*",
@@ -147,8 +164,11 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         max_batch_tokens=60_000,
         max_input_tokens=8192,
         modalities=frozenset({"text", "image", "audio", "video", "file"}),
-        source="a probe of the live API (roles change vectors); OpenRouter's listing",
-        confidence="reported",
+        special_tokens=0,
+        media_tokens={"image": 258},
+        source="live answers (text of the preview, an image); a probe of the live API (roles "
+        "change vectors); OpenRouter's listing",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="voyageai/voyage-multimodal*",
@@ -182,6 +202,8 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=2048,
         max_input_tokens=131_072,
         modalities=_TEXT_IMAGE,
+        special_tokens=3,
+        media_tokens={"image": 266},
         source="live answers (2,048 wide, images); NVIDIA's model card",
         confidence="recorded",
     ),
@@ -200,9 +222,10 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         query_prefix="Instruct: {instruction}\nQuery:",
         query_instruction=_WEB_SEARCH,
         dimensions=4096,
-        max_input_tokens=32_768,
-        source="Qwen's model card (no space after `Query:`)",
-        confidence="documented",
+        max_input_tokens=32_000,
+        special_tokens=1,
+        source="a live answer; Qwen's model card (no space after `Query:`)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="qwen/qwen3-embedding-4b",
@@ -210,14 +233,16 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         query_instruction=_WEB_SEARCH,
         dimensions=2560,
         max_input_tokens=32_768,
-        source="Qwen's model card (no space after `Query:`)",
-        confidence="documented",
+        special_tokens=1,
+        source="a live answer; Qwen's model card (no space after `Query:`)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="qwen/*embedding*",
         query_prefix="Instruct: {instruction}\nQuery:",
         query_instruction=_WEB_SEARCH,
         max_input_tokens=32_768,
+        special_tokens=1,
         source="Qwen's model card, for sizes not listed today",
         confidence="assumed",
     ),
@@ -227,20 +252,24 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         allowed_dimensions=_OWN_WIDTH,
         max_batch_tokens=16_000,
         max_input_tokens=8192,
-        source="Mistral's documentation",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; Mistral's documentation",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="mistralai/codestral-embed*",
         dimensions=1536,
         max_batch_tokens=16_000,
         max_input_tokens=8192,
-        source="Mistral's documentation",
-        confidence="documented",
+        special_tokens=2,
+        normalized=False,
+        source="a live answer (length 0.986); Mistral's documentation",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="mistralai/*",
         max_batch_tokens=16_000,
+        special_tokens=2,
         source="Mistral's documentation, for models not listed today",
         confidence="assumed",
     ),
@@ -249,16 +278,19 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=1024,
         max_input_tokens=32_000,
         normalized=False,
-        source="Perplexity's model card (int8 components, not normalised)",
-        confidence="documented",
+        special_tokens=0,
+        source="a live answer (components are k/128 within [-1, 1), length 8.3); the model card",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="perplexity/*",
         dimensions=2560,
         max_input_tokens=32_000,
         normalized=False,
-        source="Perplexity's model card (int8 components, not normalised)",
-        confidence="documented",
+        special_tokens=0,
+        source="a live answer of the 4b (components are k/128 within [-1, 1), length 17.9); "
+        "the model card",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="liquid/lfm*embedding*",
@@ -274,8 +306,9 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=1024,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=8192,
-        source="BAAI's model card",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; BAAI's model card",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="baai/bge-base-en*",
@@ -283,8 +316,9 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=768,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="BAAI's documentation of bge v1.5",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; BAAI's documentation of bge v1.5",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="baai/bge-large-en*",
@@ -292,8 +326,9 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=1024,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="BAAI's documentation of bge v1.5",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; BAAI's documentation of bge v1.5",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="intfloat/*e5-base*",
@@ -302,8 +337,9 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=768,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="E5's evaluation code",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; E5's evaluation code",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="intfloat/*e5*",
@@ -312,32 +348,47 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         dimensions=1024,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="E5's evaluation code",
-        confidence="documented",
+        special_tokens=2,
+        source="live answers of e5-large-v2 and multilingual-e5-large; E5's evaluation code",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="thenlper/gte-base*",
         dimensions=768,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="GTE's model card",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; GTE's model card",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="thenlper/gte-large*",
         dimensions=1024,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
-        source="GTE's model card",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; GTE's model card",
+        confidence="recorded",
+    ),
+    ModelProfile(
+        pattern="sentence-transformers/paraphrase-minilm*",
+        dimensions=384,
+        allowed_dimensions=_OWN_WIDTH,
+        max_input_tokens=128,
+        special_tokens=2,
+        normalized=False,
+        source="a live answer (length 6.9); the model card (128 tokens natively)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="sentence-transformers/*minilm*",
         dimensions=384,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=256,
-        source="the model cards (256 tokens natively, though listed with 512)",
-        confidence="documented",
+        special_tokens=2,
+        source="live answers of all-minilm; the model cards (256 tokens natively, though "
+        "listed with 512)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="sentence-transformers/*-dot-*",
@@ -345,22 +396,25 @@ PROFILES: Final[tuple[ModelProfile, ...]] = (
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=512,
         normalized=False,
-        source="the model card (made for dot products, not normalised)",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer (length 5.9); the model card (made for dot products)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="sentence-transformers/*mpnet*",
         dimensions=768,
         allowed_dimensions=_OWN_WIDTH,
         max_input_tokens=384,
-        source="the model cards (384 tokens natively, though listed with 512)",
-        confidence="documented",
+        special_tokens=2,
+        source="a live answer; the model card (384 tokens natively, though listed with 512)",
+        confidence="recorded",
     ),
     ModelProfile(
         pattern="*",
         query_input_type="search_query",
         document_input_type="search_document",
         normalized=None,
+        modalities=frozenset(MODALITIES),
         source="OpenRouter's documentation of `input_type`, for models not in this table",
         confidence="assumed",
     ),
@@ -427,9 +481,10 @@ def unregister_profile(profile: ModelProfile) -> None:
 def find_profile(model: str) -> ModelProfile:
     """Return the profile of a model id; ids are compared without regard to case.
 
-    A variant suffix such as `:free` is ignored unless a pattern names it.
+    A variant suffix such as `:free` is ignored unless a pattern names it, and so is the tilde of
+    an alias.
     """
-    whole = model.lower()
+    whole = model.lower().removeprefix("~")
     names = (whole, whole.split(":", 1)[0])
     for profile in (*_registered, *PROFILES):
         if any(fnmatchcase(name, profile.pattern) for name in names):
