@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from openrouter_embed.catalogue import read_key_info
+from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import (
     ConfigurationError,
@@ -304,8 +304,10 @@ class EmbeddingClient(_Client):
         Raises:
             EmbeddingError: The catalogue could not be fetched.
         """
-        fetch = self._drive(lambda _: self._engine.fetch(MODELS_PATH))
-        return self._engine.remember_models(fetch.result())
+        pages = Pages(MODELS_PATH)
+        while (path := pages.next) is not None:
+            pages.add(self._get(path))
+        return self._engine.remember_models(pages.models)
 
     @guarded
     def estimate(
@@ -330,7 +332,10 @@ class EmbeddingClient(_Client):
             AuthenticationError: The key is refused.
             EmbeddingError: It could not be checked.
         """
-        return read_key_info(self._drive(lambda _: self._engine.fetch(KEY_PATH)).result())
+        return read_key_info(self._get(KEY_PATH))
+
+    def _get(self, path: str) -> Mapping[str, Any]:
+        return self._drive(lambda _: self._engine.fetch(path)).result()
 
     def as_async(self) -> AsyncEmbeddingClient:
         """Return the asynchronous face of this client: same settings, pacing, limits and usage.
@@ -496,8 +501,10 @@ class AsyncEmbeddingClient(_Client):
         Raises:
             EmbeddingError: The catalogue could not be fetched.
         """
-        fetch = await self._drive(lambda _: self._engine.fetch(MODELS_PATH))
-        return self._engine.remember_models(fetch.result())
+        pages = Pages(MODELS_PATH)
+        while (path := pages.next) is not None:
+            pages.add(await self._get(path))
+        return self._engine.remember_models(pages.models)
 
     @aguarded
     async def estimate(
@@ -522,8 +529,10 @@ class AsyncEmbeddingClient(_Client):
             AuthenticationError: The key is refused.
             EmbeddingError: It could not be checked.
         """
-        fetch = await self._drive(lambda _: self._engine.fetch(KEY_PATH))
-        return read_key_info(fetch.result())
+        return read_key_info(await self._get(KEY_PATH))
+
+    async def _get(self, path: str) -> Mapping[str, Any]:
+        return (await self._drive(lambda _: self._engine.fetch(path))).result()
 
     async def aclose(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""

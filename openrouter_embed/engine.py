@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openrouter_embed.catalogue import Estimate, ModelInfo
+    from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.kit import Kit
     from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
+    from openrouter_embed.core.plan import Plan
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
@@ -197,9 +199,10 @@ class Engine:
             on_usage=self._add_usage,
             on_progress=on_progress,
         )
-        price = self._price(settings.model)
+        plan = kit.plan(inputs, bodies)
+        price = self._prices(settings.model, plan)
         return Job(
-            kit.plan(inputs, bodies),
+            plan,
             bodies=bodies,
             limits=kit.limits,
             terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),
@@ -225,21 +228,27 @@ class Engine:
         """Whether the catalogue must be known before the first call."""
         return self.settings.max_cost is not None and not self.known_models
 
-    def _price(self, model: str) -> float | None:
+    def _prices(self, model: str, plan: Plan) -> Prices | None:
         """Return USD per token; needed only for a spending limit.
 
         Raises:
-            ConfigurationError: There is a limit, but the catalogue has no price for the model.
+            ConfigurationError: There is a limit, but nobody can tell what the call will cost.
         """
         if self.settings.max_cost is None:
             return None
-        price = next((known.price for known in self.known_models if known.id == model), None)
-        if price is None:
+        prices = next((known.prices for known in self.known_models if known.id == model), None)
+        if prices is None:
             raise ConfigurationError(
                 f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
                 "model's id, or leave `max_cost` out."
             )
-        return price
+        guessed = plan.without_rule(prices)
+        if guessed:
+            raise ConfigurationError(
+                f"`max_cost` needs to know what {' and '.join(guessed)} will cost, and how many "
+                f"tokens `{model}` bills for it is not known: leave `max_cost` out for such inputs."
+            )
+        return prices
 
     def finish(self, job: Job) -> EmbeddingResult:
         """Return a job's result; warn once if its vectors came from different hosts.
@@ -276,12 +285,10 @@ class Engine:
             closed=lambda: self.closed,
         )
 
-    def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:
-        """Read the catalogue out of an answer and keep it for estimates."""
-        from openrouter_embed.catalogue import read_models  # noqa: PLC0415 - lazy by design
-
-        self.known_models = read_models(answer)
-        return list(self.known_models)
+    def remember_models(self, models: list[ModelInfo]) -> list[ModelInfo]:
+        """Keep the catalogue for estimates."""
+        self.known_models = models
+        return list(models)
 
     def estimate(
         self, inputs: Inputs, role: Role | None, input_type: str | None, models: list[ModelInfo]
@@ -296,10 +303,10 @@ class Engine:
         check_call(role, input_type, "raise")
         kit = self._kit_for(self.settings)
         plan = kit.plan(inputs, kit.bodies(role, input_type))
-        price = next((model.price for model in models if model.id == self.settings.model), None)
-        tokens = sum(plan.tokens)
-        cost = None if price is None else tokens * price
-        return Estimate(tokens=tokens, cost=cost, inputs=len(plan.units))
+        prices = next((model.prices for model in models if model.id == self.settings.model), None)
+        told = prices is not None and not plan.without_rule(prices)
+        cost = plan.cost(range(len(plan.units)), prices) if told and prices else None
+        return Estimate(tokens=sum(plan.tokens), cost=cost, inputs=len(plan.units))
 
     def enter(self, wake: Callable[[], None]) -> None:
         """Register a call, so that `close` can wake it."""

@@ -30,17 +30,28 @@ class Usage:
         prompt_tokens: Tokens the API reports.
         total_tokens: Tokens the API bills.
         cost: USD, the sum of what was reported; `None` where nothing was.
+        byok_cost: USD that hosts bill by themselves, where they are reached with a key of your own
+            (BYOK): then `cost` is OpenRouter's fee alone.
         requests: HTTP requests sent, retries included.
         inputs: Distinct inputs whose vectors were bought or found in a cache.
         cache_hits: Of those, how many came out of a cache.
+        router_cache_hits: Requests that OpenRouter answered out of its own response cache, at no
+            cost and with no tokens counted.
     """
 
     prompt_tokens: int = 0
     total_tokens: int = 0
     cost: float | None = None
+    byok_cost: float = 0.0
     requests: int = 0
     inputs: int = 0
     cache_hits: int = 0
+    router_cache_hits: int = 0
+
+    @property
+    def billed(self) -> float | None:
+        """USD in all, whoever bills them; `None` where nothing was reported."""
+        return None if self.cost is None else self.cost + self.byok_cost
 
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = self.cost, other.cost
@@ -48,9 +59,11 @@ class Usage:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
             cost=theirs if mine is None else mine if theirs is None else mine + theirs,
+            byok_cost=self.byok_cost + other.byok_cost,
             requests=self.requests + other.requests,
             inputs=self.inputs + other.inputs,
             cache_hits=self.cache_hits + other.cache_hits,
+            router_cache_hits=self.router_cache_hits + other.router_cache_hits,
         )
 
 

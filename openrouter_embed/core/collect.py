@@ -8,7 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -118,7 +118,8 @@ class Collector:
         texts = [prefix + part for part in parts]
         first = len(self.plan.units)
         self.plan.units.extend(texts)
-        self.plan.tokens.extend(unit_tokens(text) for text in texts)
+        counting = self.plan.counting
+        self.plan.tokens.extend(unit_tokens(text, counting) for text in texts)
         return self._parts.divide(unit, first, [len(part) for part in parts])
 
     @property
@@ -271,9 +272,21 @@ def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
         prompt_tokens=int(prompt),
         total_tokens=int(prompt if total is None else total),
         cost=_number(table.get("cost")),
+        byok_cost=_byok_cost(table),
         requests=1,
         inputs=inputs,
     )
+
+
+def _byok_cost(table: Mapping[str, Any]) -> float:
+    """Return what the host bills by itself, to a key of the user's own."""
+    own = table.get("is_byok")
+    if own is False or (own is not True and table.get("cost") != 0):
+        return 0.0  # then the cost that is told includes what the host asks
+    details = table.get("cost_details")
+    if not isinstance(details, dict):
+        return 0.0
+    return _number(cast("dict[str, Any]", details).get("upstream_inference_cost")) or 0.0
 
 
 LARGEST: Final = 1e15

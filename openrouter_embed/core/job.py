@@ -55,8 +55,9 @@ from openrouter_embed.errors import (
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.options.settings import Settings
 
@@ -112,7 +113,7 @@ class Terms:
     normalize: bool = False
     long_input: str = "error"
     input_tokens: int | None = None
-    price: float | None = None
+    price: Prices | None = None
     lists: bool = False
     pin: bool = False
     spread: bool = True
@@ -121,7 +122,7 @@ class Terms:
 
 
 def make_terms(
-    settings: Settings, on_error: str, now: float, *, price: float | None, lists: bool
+    settings: Settings, on_error: str, now: float, *, price: Prices | None, lists: bool
 ) -> Terms:
     """Return the terms that a call's settings ask for, its deadline counted from `now`."""
     profile = settings.profile
@@ -189,6 +190,13 @@ class Ports:
     """Seconds that the thread has worked, where it works while the call waits: an event loop."""
     on_usage: Callable[[Usage], None] = field(default=lambda _: None)
     on_progress: Callable[[Progress], None] | None = None
+
+
+def from_router_cache(usage: Usage, headers: Mapping[str, str]) -> Usage:
+    """Count an answer out of OpenRouter's own cache: it costs nothing, told or not."""
+    if headers.get("x-openrouter-cache-status", "").strip().upper() != "HIT":
+        return usage
+    return replace(usage, cost=usage.cost or 0.0, router_cache_hits=1)
 
 
 class Job:
@@ -299,9 +307,10 @@ class Job:
         """Launch a request; whatever goes wrong, the place and the money set aside come back."""
         batch = self._pick(now)
         tokens = sum(self._plan.tokens[unit] for unit in batch.units)
-        held = tokens * (self._terms.price or 0.0)
+        price = self._terms.price
+        held = 0.0 if price is None else self._plan.cost(batch.units, price)
         if not self._ledger.reserve(held):
-            self._stop_spending(batch, ticket, now)
+            self._stop_spending(batch, ticket, held, now)
             return self._next(now)
         try:
             request = self._launch(batch, ticket, tokens, held, now)
@@ -339,7 +348,7 @@ class Job:
         rest = self._packer.remaining or self._again or self._suspects or self._aborts
         return len(self._flights) == 1 and not rest and not self._terms.limited
 
-    def _stop_spending(self, batch: _Batch, ticket: Ticket, now: float) -> None:
+    def _stop_spending(self, batch: _Batch, ticket: Ticket, held: float, now: float) -> None:
         """Wait for what is in flight, which may cost less than it reserved; else end the call."""
         self._pacer.release(ticket, Signal.NEUTRAL)
         self._requeue(batch, -math.inf)
@@ -349,8 +358,8 @@ class Job:
             self._poor_until = now + POLL
         elif not self._flights:
             self._error = BudgetExceededError(
-                f"The next request could pass `max_cost` of ${self._ledger.limit:g}: "
-                f"${self._ledger.spent:g} are spent."
+                f"The next request could pass `max_cost` of ${self._ledger.limit:g}: it may cost "
+                f"up to ${self._ledger.most(held):.3g}, and ${self._ledger.spent:.3g} are spent."
             )
 
     def _pick(self, now: float) -> _Batch:
@@ -423,6 +432,7 @@ class Job:
         if isinstance(outcome, Reply) and outcome.status == 200:
             try:
                 usage = self._rows.accept(batch.units, outcome.body, self._pinned())
+                usage = from_router_cache(usage, outcome.headers)
             except InvalidResponseError as error:
                 doubt = error
                 bare(doubt)  # its frames hold the texts and the whole answer
@@ -432,18 +442,17 @@ class Job:
                 self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._terms.key_origin)
-        refused = isinstance(outcome, Reply) and doubt is None
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
-        spent = 0.0 if refused else billed.cost
+        # A refusal costs nothing unless it says so; what is lost on the way may have been billed.
+        refused = isinstance(verdict.error, APIError)
+        spent = (billed.billed or 0.0) if refused else billed.billed
         self._land(request_id, verdict.rule.signal, spent=spent)
         self._charge(billed)
         stale = isinstance(outcome, Fault) and outcome.stale
         self._settle(flight, verdict, now, stale=stale)
 
     def _accepted(self, request_id: int, usage: Usage) -> None:
-        price = self._terms.price or 0.0
-        spent = usage.cost if usage.cost is not None else usage.total_tokens * price
-        flight = self._land(request_id, Signal.FINE, spent=spent)
+        flight = self._land(request_id, Signal.FINE, spent=self._spent(request_id, usage))
         self._believed = True
         self._pacer.succeeded(retried=flight.batch.retries > 0)
         self._memory.served(self._bodies.route, self._rows.host)
@@ -451,11 +460,18 @@ class Job:
         self._charge(usage)
         self._report()
 
+    def _spent(self, request_id: int, usage: Usage) -> float | None:
+        """Return what an answer cost; where it tells no cost, what its tokens should."""
+        price = self._terms.price
+        if usage.billed is not None or price is None or not usage.total_tokens:
+            return usage.billed
+        return max(self._flights[request_id].held, usage.total_tokens * price.text)
+
     def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> _Flight:
         """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
         flight = self._flights.pop(request_id)
         self._pacer.release(flight.ticket, signal)
-        self._ledger.settle(flight.held, flight.held if spent is None else spent)
+        self._ledger.settle(flight.held, spent)
         self._broke = False
         return flight
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openrouter_embed.core.bill import Counting
 from openrouter_embed.core.job import Terms, make_terms
-from openrouter_embed.core.plan import BodyMaker, Plan, make_limits, make_plan
+from openrouter_embed.core.plan import BodyMaker, Plan, check_media, make_limits, make_plan
 from openrouter_embed.inputs import read_inputs
 from openrouter_embed.options.settings import AUTO
 
 if TYPE_CHECKING:
+    from openrouter_embed.core.bill import Prices
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.options.settings import Settings
@@ -27,6 +29,7 @@ class Kit:
         self.settings = settings
         self.limits = make_limits(settings)
         self._profile = settings.profile
+        self._counting = Counting(self._profile.special_tokens, self._profile.media_tokens)
         self._bodies: dict[Role | None, BodyMaker] = {}
         self._terms: dict[tuple[str, bool, bool], Terms] = {}
 
@@ -49,9 +52,12 @@ class Kit:
             ConfigurationError: An input is wrong.
         """
         zeros = self.settings.empty == "zeros"
-        return make_plan(read_inputs(inputs), bodies.prefix, zeros_for_empty=zeros)
+        items = read_inputs(inputs)
+        plan = make_plan(items, bodies.prefix, zeros_for_empty=zeros, counting=self._counting)
+        check_media(plan, self._profile, self.settings.model)
+        return plan
 
-    def terms(self, on_error: str, now: float, *, price: float | None, lists: bool) -> Terms:
+    def terms(self, on_error: str, now: float, *, price: Prices | None, lists: bool) -> Terms:
         """Return the terms of a call that begins at `now` (monotonic seconds)."""
         if price is not None or self.settings.deadline is not None:
             return make_terms(self.settings, on_error, now, price=price, lists=lists)

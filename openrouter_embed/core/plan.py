@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from openrouter_embed.core.bill import KINDS, Counting, without_rule
 from openrouter_embed.core.codec import encode
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import Item
+from openrouter_embed.options.models import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openrouter_embed.options.models import Role
+    from openrouter_embed.core.bill import Prices
+    from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
 
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
@@ -47,6 +50,8 @@ class Plan:
         tokens: Estimated tokens of each unit.
         rows: Input position → unit; `None` where every input is its own unit.
         empty: Positions of empty inputs that get zeros without being sent.
+        media: Of the units that hold media, the tokens of those by kind.
+        counting: How tokens are estimated for the model.
     """
 
     count: int
@@ -54,6 +59,17 @@ class Plan:
     tokens: list[int] = field(repr=False)
     rows: list[int] | None = field(default=None, repr=False)
     empty: tuple[int, ...] = ()
+    media: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
+    counting: Counting = field(default_factory=Counting)
+
+    def cost(self, units: Sequence[int], prices: Prices) -> float:
+        """Return what units should cost, in USD."""
+        return sum(prices.cost(self.tokens[unit], self.media.get(unit, {})) for unit in units)
+
+    def without_rule(self, prices: Prices) -> list[str]:
+        """Return the media whose cost nobody can tell in advance."""
+        kinds = {kind for media in self.media.values() for kind in media}
+        return without_rule(kinds, self.counting, prices)
 
     def positions(self) -> list[list[int]]:
         """Return, for every unit, the input positions that it stands for."""
@@ -66,7 +82,13 @@ class Plan:
         return table
 
 
-def make_plan(items: Sequence[str | Item], prefix: str, *, zeros_for_empty: bool) -> Plan:
+def make_plan(
+    items: Sequence[str | Item],
+    prefix: str,
+    *,
+    zeros_for_empty: bool,
+    counting: Counting | None = None,
+) -> Plan:
     """Apply the prefix, set empty inputs aside and drop duplicates.
 
     Raises:
@@ -85,7 +107,34 @@ def make_plan(items: Sequence[str | Item], prefix: str, *, zeros_for_empty: bool
         number = {unit: at for at, unit in enumerate(units)}
         rows = [number.get(item, -1) for item in items]
     sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
-    return Plan(len(items), sent, [unit_tokens(unit) for unit in sent], rows, empty)
+    counting = counting or Counting()
+    tokens = [unit_tokens(unit, counting) for unit in sent]
+    return Plan(len(items), sent, tokens, rows, empty, _media(sent, counting), counting)
+
+
+def check_media(plan: Plan, profile: ModelProfile, model: str) -> None:
+    """Refuse media that the model does not take.
+
+    Raises:
+        ConfigurationError: An input holds one; names it by the position of the first such input.
+    """
+    for unit, media in plan.media.items():
+        wrong = next((kind for kind in media if not profile.takes(kind)), None)
+        if wrong is not None:
+            takes = ", ".join(kind for kind in MODALITIES if kind in profile.modalities)
+            raise ConfigurationError(
+                f"Input {plan.positions()[unit][0]} holds {wrong}, and `{model}` takes {takes} "
+                "alone. If it takes more by now, say so with `register_profile`."
+            )
+
+
+def _media(units: Sequence[str | Item], counting: Counting) -> dict[int, dict[str, int]]:
+    found = {
+        at: counting.of_media(unit_kinds(unit))
+        for at, unit in enumerate(units)
+        if not isinstance(unit, str) and unit.kind == "content"
+    }
+    return {at: media for at, media in found.items() if media}
 
 
 def _distinct(items: Sequence[str | Item]) -> list[str | Item]:
@@ -112,15 +161,24 @@ def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
     return Item("content", encode(content))
 
 
-def unit_tokens(unit: str | Item) -> int:
-    """Estimate the tokens of one unit; media count a flat sum."""
+def unit_tokens(unit: str | Item, counting: Counting) -> int:
+    """Estimate the tokens of one unit, special ones included."""
     if isinstance(unit, str):
-        return estimate_tokens(unit)
+        return estimate_tokens(unit) + counting.special
     if unit.kind == "tokens":
-        return len(unit.value)
+        return len(unit.value) + counting.special
     texts = unit_texts(unit)
-    media = len(_read_content(unit)["content"]) - len(texts)
-    return sum(map(estimate_tokens, texts)) + MEDIA_TOKENS * media
+    special = counting.special if texts else 0
+    media = sum(counting.of_media(unit_kinds(unit)).values())
+    return sum(map(estimate_tokens, texts)) + special + media
+
+
+def unit_kinds(unit: str | Item) -> list[str]:
+    """Return the kinds of the media that a unit holds; a part of a newer kind counts as a file."""
+    if isinstance(unit, str) or unit.kind == "tokens":
+        return []
+    types = [str(part["type"]) for part in _read_content(unit)["content"]]
+    return [KINDS.get(name, "file") for name in types if name != "text"]
 
 
 def _read_content(unit: Item) -> dict[str, list[dict[str, Any]]]:
@@ -135,10 +193,6 @@ def unit_texts(unit: str | Item) -> list[str]:
     if unit.kind == "tokens":
         return []
     return [str(part["text"]) for part in _read_content(unit)["content"] if "text" in part]
-
-
-MEDIA_TOKENS: Final = 270
-"""Tokens of one image: 258 (Gemini) and 266 (NVIDIA) were seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import math
 import random
 from dataclasses import dataclass, field
 
+from openrouter_embed.core.bill import Prices
 from openrouter_embed.core.job import Job, Ports, Terms
 from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import Pacer
@@ -115,6 +116,8 @@ class World:
             on_usage=self.usage.append,
             on_progress=self.progress.append,
         )
+        if isinstance(terms.get("price"), float):
+            terms["price"] = Prices(terms["price"])
         terms = Terms(**{"model": MODEL, "timeout": 60.0, **terms})
         limits = Limits(per_request, tokens)
         job = Job(

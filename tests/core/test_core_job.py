@@ -21,6 +21,7 @@ from core_world import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from openrouter_embed.core.bill import Prices
 from openrouter_embed.core.job import ATTEMPT_HEADER, Ports, make_terms
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.memory import ModelMemory
@@ -36,6 +37,7 @@ from openrouter_embed.errors import (
     EmbeddingError,
     InsufficientCreditsError,
     InvalidResponseError,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     ServerError,
@@ -765,17 +767,17 @@ def costs(usd):
 
 
 def test_nothing_is_sent_that_could_pass_the_limit():
-    ledger = Ledger(1.0)
+    ledger = Ledger(2.0)
     world, error = fails(BudgetExceededError, costs(0.4), 9, price=0.4, ledger=ledger)
-    assert len(world.sent) == 2
-    assert ledger.spent == 0.8
+    assert len(world.sent) == 3
+    assert ledger.spent == pytest.approx(1.2)
     assert ledger.held == pytest.approx(0.0)
-    assert len(error.result.failures) == 7
-    assert "$1" in str(error)
+    assert len(error.result.failures) == 6
+    assert "`max_cost` of $2: it may cost up to $1, and $1.2 are spent" in str(error)
 
 
 def test_what_costs_less_than_reserved_makes_room_for_more():
-    ledger = Ledger(1.0)
+    ledger = Ledger(2.5)
     world, job = run(costs(0.1), 6, price=0.4, ledger=ledger)
     assert len(job.result()) == 6
     assert ledger.spent == pytest.approx(0.6)
@@ -783,17 +785,83 @@ def test_what_costs_less_than_reserved_makes_room_for_more():
 
 
 def test_where_no_cost_is_reported_tokens_are_priced():
-    ledger = Ledger(1.0)
+    ledger = Ledger(1.25)
     run(costs(None), 2, price=0.25, ledger=ledger)
     assert ledger.spent == pytest.approx(0.5)
 
 
-def test_a_refused_request_costs_nothing_and_a_lost_answer_its_estimate():
+def test_a_refused_request_costs_nothing_and_a_lost_answer_the_most_it_may():
     ledger = Ledger(10.0)
     fails(BadRequestError, scripted(then=400), 1, price=1.0, ledger=ledger)
     assert ledger.spent == 0.0
     fails(TransportError, scripted(then=RESET), 1, price=1.0, ledger=ledger, max_retries=0)
-    assert ledger.spent == 1.0
+    assert ledger.spent == 2.5
+
+
+def test_an_error_inside_a_200_costs_nothing_unless_it_says_so():
+    ledger = Ledger(10.0)
+    said = Reply(200, {}, b'{"error": {"code": 404, "message": "No endpoints found for x."}}')
+    fails(NotFoundError, scripted(then=said), 1, price=1.0, ledger=ledger)
+    assert ledger.spent == 0.0
+
+
+def test_an_answer_that_tells_neither_cost_nor_tokens_counts_as_the_most_it_may():
+    ledger = Ledger(10.0)
+    bare = lambda sent, world: (0.1, answer(sent.request, usage=None))  # noqa: E731 - a server
+    run(bare, 1, price=1.0, ledger=ledger)
+    assert ledger.spent == 2.5
+
+
+def byok(usd, fee=0.0, **changes):
+    details = {"upstream_inference_cost": usd}
+    usage = {"total_tokens": 1, "cost": fee, "is_byok": True, "cost_details": details, **changes}
+    return lambda sent, world: (0.1, answer(sent.request, usage=usage))
+
+
+def test_what_a_host_bills_to_a_key_of_ones_own_counts_towards_the_limit():
+    ledger = Ledger(0.4)
+    world, _ = fails(BudgetExceededError, byok(0.5), 2, price=0.1, ledger=ledger)
+    assert len(world.sent) == 1
+    assert ledger.spent == 0.5
+
+
+def test_what_hosts_bill_is_summed_beside_the_cost():
+    _, job = run(byok(0.5, 0.025), 2)
+    usage = job.result().usage
+    assert (usage.cost, usage.byok_cost, usage.billed) == (0.05, 1.0, 1.05)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_byok": False},
+        {"is_byok": None, "cost": 0.5},
+        {"cost_details": None},
+        {"cost_details": {"upstream_inference_cost": "much"}},
+    ],
+)
+def test_a_host_s_bill_is_counted_only_where_it_comes_on_top(changes):
+    _, job = run(byok(0.5, **changes), 1)
+    assert job.result().usage.byok_cost == 0.0
+
+
+def test_without_a_word_on_keys_a_cost_of_nothing_means_that_the_host_bills():
+    _, job = run(byok(0.5, is_byok=None), 1)
+    assert job.result().usage.byok_cost == 0.5
+
+
+def hit(sent, world):
+    usage = {"prompt_tokens": 0, "total_tokens": 0}
+    told = answer(sent.request, usage=usage)
+    return 0.1, Reply(200, {"x-openrouter-cache-status": "HIT"}, told.body)
+
+
+def test_an_answer_out_of_the_router_s_cache_is_counted_and_costs_nothing():
+    ledger = Ledger(10.0)
+    _, job = run(hit, 2, price=1.0, ledger=ledger)
+    usage = job.result().usage
+    assert (usage.router_cache_hits, usage.total_tokens, usage.cost) == (2, 0, 0.0)
+    assert ledger.spent == 0.0
 
 
 # ---------------------------------------------------------------- the end
@@ -862,11 +930,12 @@ def test_terms_come_from_the_settings():
         SETTINGS.replace(deadline=5.0, dimensions=8, max_retries=1, timeout=3.0),
         "return",
         100.0,
-        price=0.5,
+        price=Prices(0.5),
         lists=True,
     )
     assert (terms.deadline, terms.width, terms.max_retries, terms.timeout) == (105.0, 8, 1, 3.0)
-    assert (terms.model, terms.on_error, terms.price, terms.spread) == (MODEL, "return", 0.5, True)
+    assert (terms.model, terms.on_error, terms.spread) == (MODEL, "return", True)
+    assert terms.price == Prices(0.5)
     assert (terms.base64, terms.expected_width) == (True, 1536)
     assert not terms.limited
 

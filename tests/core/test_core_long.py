@@ -1,8 +1,6 @@
-"""Long texts are cut without loss, and spending keeps within its limit."""
+"""Long texts are cut without loss, and their parts become one vector."""
 
 from __future__ import annotations
-
-import threading
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openrouter_embed.core import long
-from openrouter_embed.core.ledger import Ledger
 
 
 @given(st.text("ab \n.,!。", max_size=200) | st.text(max_size=80), st.integers(1, 12))
@@ -47,60 +44,6 @@ def test_what_cannot_be_cut_stays_whole(text):
 )
 def test_a_text_goes_into_parts_that_should_fit(tokens, limit, parts):
     assert long.count_parts(tokens, limit) == parts
-
-
-def test_a_limit_holds_against_everything_reserved_and_spent():
-    ledger = Ledger(1.0)
-    assert ledger.reserve(0.6)
-    assert not ledger.reserve(0.5)
-    ledger.settle(0.6, 0.2)
-    assert ledger.reserve(0.5)
-    assert (ledger.spent, ledger.held) == (0.2, 0.5)
-    assert not ledger.reserve(0.4)
-
-
-def test_without_a_limit_anything_goes():
-    assert Ledger().reserve(1e12)
-
-
-@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), max_size=30))
-def test_estimates_never_pass_the_limit_and_nothing_stays_held(requests):
-    ledger = Ledger(5.0)
-    held = [(amount, amount * used) for amount, used in requests if ledger.reserve(amount)]
-    assert ledger.held <= 5.0
-    for amount, spent in held:
-        ledger.settle(amount, spent)
-    assert ledger.held == pytest.approx(0.0, abs=1e-9)
-    assert ledger.spent <= 5.0 + 1e-9
-
-
-def test_until_a_cost_is_known_estimates_are_not_trusted():
-    ledger = Ledger(1.0)
-    assert ledger.reserve(0.3)
-    assert ledger.busy
-    assert not ledger.reserve(0.3)
-    ledger.settle(0.3, 0.3)
-    assert not ledger.busy
-    assert ledger.reserve(0.3)
-    assert ledger.reserve(0.3)
-
-
-def test_what_requests_cost_beyond_their_estimate_later_ones_reserve_as_well():
-    ledger = Ledger(1.0)
-    ledger.reserve(0.2)
-    ledger.settle(0.2, 0.4)
-    assert not ledger.reserve(0.31)
-    assert ledger.reserve(0.3)
-
-
-def test_a_forked_child_has_spent_as_much_and_holds_nothing():
-    ledger = Ledger(1.0)
-    ledger.reserve(0.5)
-    ledger.settle(0.5, 0.5)
-    ledger.reserve(0.1)
-    child = ledger.twin(threading.Lock())
-    assert (child.spent, child.held, child.limit, child.busy) == (0.5, 0.0, 1.0, False)
-    assert child.reserve(0.5)
 
 
 def test_parts_are_averaged_by_their_length_and_scaled_to_one():

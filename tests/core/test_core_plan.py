@@ -9,8 +9,8 @@ from core_world import SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrouter_embed.core.bill import FLAT, Counting, Prices
 from openrouter_embed.core.plan import (
-    MEDIA_TOKENS,
     SMALLEST_SPREAD,
     BodyMaker,
     Limits,
@@ -108,10 +108,39 @@ def test_a_prefix_before_token_ids_is_refused():
 
 
 def test_tokens_are_estimated_by_kind():
-    assert unit_tokens("hello there") == estimate_tokens("hello there")
-    assert unit_tokens(Item("tokens", (1, 2, 3))) == 3
-    (joint,) = read_inputs([["hello", IMAGE, IMAGE]])
-    assert unit_tokens(joint) == estimate_tokens("hello") + 2 * MEDIA_TOKENS
+    counting = Counting(2, {"image": 258})
+    assert unit_tokens("hello there", counting) == estimate_tokens("hello there") + 2
+    assert unit_tokens(Item("tokens", (1, 2, 3)), counting) == 5
+    (joint, alone) = read_inputs([["hello", IMAGE, IMAGE], IMAGE])
+    assert unit_tokens(joint, counting) == estimate_tokens("hello") + 2 + 2 * 258
+    assert unit_tokens(alone, counting) == 258
+    assert unit_tokens(alone, Counting()) == FLAT
+
+
+def test_media_are_priced_by_their_kind_and_texts_by_theirs():
+    plan = make_plan(
+        read_inputs([["hello", IMAGE], "hello"]),
+        "",
+        zeros_for_empty=False,
+        counting=Counting(2, {"image": 258}),
+    )
+    text = estimate_tokens("hello") + 2
+    assert plan.cost([0], Prices(2.0, {"image": 10.0})) == 2.0 * text + 258 * 10.0
+    assert plan.cost([0, 1], Prices(2.0)) == 2.0 * (2 * text + 258)
+
+
+def test_media_without_a_rule_are_named_unless_they_are_free():
+    video = {"content": [{"type": "input_video", "input_video": {"data": "AAAA"}}]}
+    plan = make_plan(
+        read_inputs([IMAGE, video]),
+        "",
+        zeros_for_empty=False,
+        counting=Counting(0, {"image": 258}),
+    )
+    assert plan.without_rule(Prices(1.0)) == ["video"]
+    assert plan.without_rule(Prices(0.0)) == []
+    assert plan.without_rule(Prices(1.0, {"video": 0.0})) == []
+    assert plan.without_rule(Prices(0.0, {"video": 1.0})) == ["video"]
 
 
 # ---------------------------------------------------------------- packing
