@@ -24,7 +24,7 @@ import fault_rows  # noqa: E402 - see below
 
 from openrouter_embed.commands.listing import describe_role  # noqa: E402 - the tree may not be installed
 from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
-from openrouter_embed.options.models import PROFILES, ModelProfile  # noqa: E402
+from openrouter_embed.options.models import MODALITIES, PROFILES, ModelProfile  # noqa: E402
 from openrouter_embed.options.settings import CALL_OPTIONS, Options, Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def profiles() -> list[str]:
     """Return the table of model profiles, the first match first."""
     head = (
-        "model", "query", "document", "width", "`dimensions`", "per request", "reads", "base64",
-        "inputs", "unit length", "source", "confidence",
+        "model", "query", "document", "width", "`dimensions`", "per request", "reads",
+        "special tokens", "base64", "inputs", "unit length", "source", "confidence",
     )  # fmt: skip
     return table(head, map(_profile, PROFILES))
 
@@ -61,12 +61,18 @@ def _profile(row: ModelProfile) -> tuple[str, ...]:
         _widths(row),
         f"{row.max_batch_inputs:,} inputs, {row.max_batch_tokens:,} tokens",
         f"{row.max_input_tokens:,} tokens" if row.max_input_tokens else "?",
+        str(row.special_tokens),
         "yes" if row.base64 else "no",
-        ", ".join(sorted(row.modalities, key=["text", "image", "audio", "video", "file"].index)),
+        ", ".join(_medium(row, kind) for kind in MODALITIES if kind in row.modalities),
         {True: "yes", False: "no", None: "?"}[row.normalized],
         row.source,
         row.confidence,
     )
+
+
+def _medium(row: ModelProfile, kind: str) -> str:
+    tokens = row.media_tokens.get(kind)
+    return kind if tokens is None else f"{kind} ({tokens} tokens)"
 
 
 def _role(row: ModelProfile, role: str) -> str:

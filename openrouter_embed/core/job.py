@@ -349,18 +349,23 @@ class Job:
         return len(self._flights) == 1 and not rest and not self._terms.limited
 
     def _stop_spending(self, batch: _Batch, ticket: Ticket, held: float, now: float) -> None:
-        """Wait for what is in flight, which may cost less than it reserved; else end the call."""
+        """Wait for what is in flight, which may cost less than it reserved; else send less."""
         self._pacer.release(ticket, Signal.NEUTRAL)
-        self._requeue(batch, -math.inf)
-        self._broke = True
         # A call that blocks the others' thread would wait for ever for what they set aside.
-        if not self._flights and self._ledger.busy and not self._ports.urgent:
-            self._poor_until = now + POLL
-        elif not self._flights:
+        hopeless = not self._flights and (self._ports.urgent or not self._ledger.busy)
+        half = len(batch.units) // 2 if hopeless else 0
+        for units in (batch.units[:half], batch.units[half:]) if half else (batch.units,):
+            self._requeue(replace(batch, units=units), -math.inf)
+        if half:
+            return
+        self._broke = True
+        if hopeless:
             self._error = BudgetExceededError(
                 f"The next request could pass `max_cost` of ${self._ledger.limit:g}: it may cost "
                 f"up to ${self._ledger.most(held):.3g}, and ${self._ledger.spent:.3g} are spent."
             )
+        elif not self._flights:
+            self._poor_until = now + POLL
 
     def _pick(self, now: float) -> _Batch:
         if self._again and self._again[0][0] <= now:

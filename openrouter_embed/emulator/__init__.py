@@ -7,8 +7,10 @@ Faithful to the live service, as far as it is publicly documented or recorded:
     * paths, headers, key order and fields of answers, ids, keep-alive white space before the
       JSON, chunked transfer, the HTML page on a wrong path;
     * statuses and bodies of errors, among them the failure that comes inside HTTP 200;
-    * the 33 models with their upstream names, prices, context lengths, widths, ``dimensions``,
-      ``input_type`` and prefixes, batch limits and hosts.
+    * the 33 models with their upstream names, prices, context lengths, widths, lengths of their
+      vectors, special tokens, ``dimensions``, ``input_type`` and prefixes, batch limits and hosts;
+    * prices of images and audio, the response cache, and on demand what hosts bill to keys of the
+      user's own (BYOK).
 
 Invented:
     * THE VECTORS ARE NOT THOSE OF THE REAL MODELS. They come from one small word-embedding model
@@ -16,11 +18,12 @@ Invented:
       a fixed orthonormal map. Similar texts are close, and that is all;
     * what a wrong role costs: a question embedded as a document, or a long passage embedded as a
       query, gets noise mixed in, so that a mistake shows up in retrieval;
-    * token counts, estimated by one rule for all models, and hence costs;
+    * token counts of texts, estimated by one rule for all models, and of audio, video and files;
+    * ``error.availability``, which is documented for chat alone: off unless asked for;
     * the wording of type errors, the choice of host (always the first that is allowed), which
       hosts honour base64, and the hosts of the small open-weight models.
 
-Left out: other endpoints, batch variants, the response cache, credits and moderation.
+Left out: other endpoints, batch variants, credits and moderation.
 
 Importing this package imports neither aiohttp nor numpy; starting an emulator does.
 """

@@ -12,7 +12,7 @@ import base64
 import secrets
 import string
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from openrouter_embed.emulator.catalogue import Host, Model
     from openrouter_embed.emulator.planning import Plan
+
+Bill = Literal["plain", "byok", "cached"]
+"""Who bills an answer: the router, the host by itself, or nobody."""
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 _ID_LENGTH = 20
@@ -43,7 +46,9 @@ def generation_id(now: float, number: int | None) -> str:
     return f"gen-emb-{int(now)}-{tail}"
 
 
-def embeddings_body(plan: Plan, rows: npt.NDArray[np.float64], answer_id: str) -> bytes:
+def embeddings_body(
+    plan: Plan, rows: npt.NDArray[np.float64], answer_id: str, *, bill: Bill
+) -> bytes:
     """The JSON of a 200 answer."""
     data = b",".join(
         b'{"object":"embedding","embedding":%b,"index":%d}' % (_vector(row, plan.base64), index)
@@ -51,7 +56,7 @@ def embeddings_body(plan: Plan, rows: npt.NDArray[np.float64], answer_id: str) -
     )
     tail = {
         "model": plan.model.upstream,
-        "usage": _usage(plan),
+        "usage": _usage(plan, bill),
         "provider": plan.host.name,
         "id": answer_id,
     }
@@ -64,15 +69,18 @@ def _vector(row: npt.NDArray[np.float64], as_base64: bool) -> bytes:
     return msgspec.json.encode(row.tolist())
 
 
-def _usage(plan: Plan) -> dict[str, object]:
+def _usage(plan: Plan, bill: Bill) -> dict[str, object]:
+    if bill == "cached":
+        # A cached answer counts nothing and costs nothing.
+        return {"prompt_tokens": 0, "total_tokens": 0, "cost": 0}
     usage: dict[str, object] = {"prompt_tokens": plan.tokens, "total_tokens": plan.tokens}
     if len(plan.token_counts) > 1:
         usage["prompt_tokens_details"] = {
             f"{kind}_tokens": count for kind, count in plan.token_counts.items()
         }
     cost = plan.cost
-    usage["cost"] = cost
-    usage["is_byok"] = False
+    usage["cost"] = 0 if bill == "byok" else cost
+    usage["is_byok"] = bill == "byok"
     usage["cost_details"] = {
         "upstream_inference_cost": cost,
         "upstream_inference_prompt_cost": cost,
@@ -119,7 +127,9 @@ def _listed(model: Model) -> dict[str, object]:
         "context_length": model.context_length,
         "architecture": _architecture(modality, inputs, ["embeddings"], model.tokenizer),
         "pricing": _pricing(model, model.hosts[0]),
-        "top_provider": _top_provider(model.context_length, moderated=model.moderated),
+        "top_provider": _top_provider(
+            model.served_length or model.context_length, moderated=model.moderated
+        ),
         "supported_parameters": [],
         **_listing_tail(model.id),
     }
@@ -168,10 +178,12 @@ def _listing_tail(model_id: str) -> dict[str, object]:
     }
 
 
-def page(path: str, models: list[dict[str, object]], query: Mapping[str, str]) -> dict[str, object]:
+def page(
+    path: str, models: list[dict[str, object]], query: Mapping[str, str], size: int
+) -> dict[str, object]:
     """One page of a listing; offset and limit as the live listing takes them."""
     offset = _bounded(query.get("offset"), 0, 0, len(models))
-    limit = _bounded(query.get("limit"), 500, 1, 1000)
+    limit = _bounded(query.get("limit"), size, 1, 1000)
     end = offset + limit
     more = end < len(models)
     return {

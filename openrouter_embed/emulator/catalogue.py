@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Role = Literal["query", "document", "neutral"]
 Base64 = Literal["honoured", "ignored", "fails"]
-Scale = Literal["unit", "native_unit", "int8", "dot"]
+Scale = Literal["unit", "native_unit", "steps"]
 Modality = Literal["text", "image", "audio", "video", "file"]
 
 ROLE_WORDS: Mapping[str, Role] = {
@@ -75,7 +75,12 @@ class Roles:
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the catalogue."""
+    """One row of the catalogue.
+
+    ``scale``: unit vectors times ``norm``; ``native_unit``: the same at full width, shortened ones
+    keep their share of it; ``steps``: every component is a whole number of 128ths in [-1, 1).
+    ``special_tokens``: billed for every text beyond its own.
+    """
 
     id: str
     name: str
@@ -83,6 +88,7 @@ class Model:
     hosts: tuple[Host, ...]
     context_length: int
     width: int
+    served_length: int | None = None
     dimensions: Container[int] | None = None
     roles: Roles = Roles()
     modalities: tuple[Modality, ...] = ("text",)
@@ -91,6 +97,8 @@ class Model:
     token_arrays: bool = False
     base64: Base64 = "ignored"
     scale: Scale = "unit"
+    norm: float = 1.0
+    special_tokens: int = 0
     tokenizer: str = "Other"
     hugging_face_id: str | None = None
     moderated: bool = False
@@ -204,10 +212,12 @@ _QWEN = Model(
         Host("SiliconFlow", "0.04", _SILICONFLOW_LIMITS),
     ),
     context_length=32_768,
+    served_length=32_000,
     width=4096,
     dimensions=range(32, 4097),
     roles=_QWEN_ROLES,
     base64="honoured",
+    special_tokens=1,
     tokenizer="Qwen3",
     hugging_face_id="Qwen/Qwen3-Embedding-8B",
 )
@@ -219,6 +229,7 @@ _MISTRAL = Model(
     hosts=(Host("Mistral", "0.10", _MISTRAL_LIMITS),),
     context_length=8192,
     width=1024,
+    special_tokens=2,
     tokenizer="Mistral",
 )
 
@@ -232,6 +243,7 @@ _NVIDIA = Model(
     roles=_NVIDIA_ROLES,
     modalities=("text", "image"),
     media_tokens={"image": 266},
+    special_tokens=3,
     base64="fails",
     hugging_face_id="nvidia/llama-nemotron-embed-vl-1b-v2",
 )
@@ -244,7 +256,8 @@ _PERPLEXITY = Model(
     context_length=32_000,
     width=1024,
     dimensions=range(128, 1025),
-    scale="int8",
+    scale="steps",
+    norm=8.34,
     hugging_face_id="perplexity-ai/pplx-embed-v1-0.6b",
 )
 
@@ -256,6 +269,7 @@ _LIQUID = Model(
     context_length=512,
     width=1024,
     roles=_LFM_ROLES,
+    special_tokens=2,  # assumption
     hugging_face_id="LiquidAI/LFM2.5-Embedding-350M",
 )
 
@@ -272,7 +286,7 @@ def _encoder(
     *,
     roles: Roles | None = None,
     context_length: int = 512,
-    scale: Scale = "unit",
+    norm: float = 1.0,
 ) -> Model:
     """One open-weight BERT-like encoder; its id is the Hugging Face id in lower case."""
     return Model(
@@ -283,7 +297,8 @@ def _encoder(
         context_length=context_length,
         width=width,
         roles=roles or Roles(),
-        scale=scale,
+        norm=norm,
+        special_tokens=2,
         tokenizer="BERT",
         hugging_face_id=hugging_face_id,
     )
@@ -318,6 +333,7 @@ _ROWS: tuple[Model, ...] = (
         modalities=("text",),
         media_tokens={},
         media_usd_per_million={},
+        special_tokens=1,
         scale="native_unit",  # Google leaves shortened vectors of this model unnormalised
     ),
     _GEMINI,
@@ -365,6 +381,7 @@ _ROWS: tuple[Model, ...] = (
         name="Qwen: Qwen3 Embedding 4B",
         upstream="Qwen/Qwen3-Embedding-4B",
         hosts=(Host("DeepInfra", "0.02"),),
+        served_length=None,
         width=2560,
         dimensions=range(32, 2561),
         hugging_face_id="Qwen/Qwen3-Embedding-4B",
@@ -378,6 +395,7 @@ _ROWS: tuple[Model, ...] = (
         hosts=(Host("Mistral", "0.15", _MISTRAL_LIMITS),),
         width=1536,
         dimensions=range(1, 3073),
+        norm=0.98576,
     ),
     _NVIDIA,
     replace(
@@ -399,6 +417,7 @@ _ROWS: tuple[Model, ...] = (
         hosts=(Host("Perplexity", "0.03", _PERPLEXITY_LIMITS),),
         width=2560,
         dimensions=range(128, 2561),
+        norm=17.88,
         hugging_face_id="perplexity-ai/pplx-embed-v1-4b",
     ),
     _LIQUID,
@@ -433,6 +452,7 @@ _ROWS: tuple[Model, ...] = (
         "Sentence Transformers: paraphrase-MiniLM-L6-v2",
         384,
         _SMALL,
+        norm=6.91,
     ),
     _encoder(
         "sentence-transformers/all-mpnet-base-v2",
@@ -445,7 +465,7 @@ _ROWS: tuple[Model, ...] = (
         "Sentence Transformers: multi-qa-mpnet-base-dot-v1",
         768,
         _SMALL,
-        scale="dot",
+        norm=5.92,
     ),
 )
 

@@ -32,6 +32,7 @@ class ApiError(Exception):
         leaks_user: bool = False,
         headers: Mapping[str, str] | None = None,
         code: int | None = None,
+        availability: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -39,12 +40,15 @@ class ApiError(Exception):
         self._code = status if code is None else code
         self._metadata = metadata
         self._leaks_user = leaks_user
+        self._availability = availability
 
-    def body(self) -> dict[str, object]:
-        """The JSON body of the answer."""
+    def body(self, *, availability: bool = False) -> dict[str, object]:
+        """The JSON body of the answer, with what is said of availability if that is wanted."""
         error: dict[str, object] = {"code": self._code, "message": str(self)}
         if self._metadata is not None:
             error["metadata"] = dict(self._metadata)
+        if availability and self._availability is not None:
+            error["availability"] = dict(self._availability)
         return {"error": error, "user_id": _USER_ID} if self._leaks_user else {"error": error}
 
 

@@ -33,6 +33,9 @@ class EmulatorOptions:
         fixed_time: Unix time of every id and ``Date`` header. None: the real time.
         fixed_ids: Whether generation ids are numbered (1, 2, …) instead of random.
         faults: Script of failures, called before a request is judged.
+        byok: Whether the hosts bill a key of the user's own: then ``cost`` is the router's fee.
+        availability: Whether refusals of a route carry ``error.availability``, as documented.
+        page_size: Rows of a listing where the request names no limit.
         backend: Where vectors come from; "auto" takes wordllama where it is installed.
         max_body_bytes: Larger request bodies are answered 413.
         log_size: How many requests the log keeps; the oldest go first.
@@ -47,6 +50,9 @@ class EmulatorOptions:
     fixed_time: float | None = None
     fixed_ids: bool = False
     faults: Fault | None = None
+    byok: bool = False
+    availability: bool = False
+    page_size: int = 500
     backend: Backend = "auto"
     max_body_bytes: int = 32 * 1024 * 1024
     log_size: int = 1000

@@ -63,7 +63,8 @@ def make_plan(request: RawRequest) -> Plan:
     """
     model = find_model(request.model)
     if model is None:
-        raise ApiError(400, f"Model {request.model} does not exist")
+        told = {"code": "model_not_found", "retryable": False}
+        raise ApiError(400, f"Model {request.model} does not exist", availability=told)
     host = _choose_host(model, request)
     _check_features(model, host, request)
     counts = [_item_tokens(model, raw) for raw in request.inputs]
@@ -102,7 +103,10 @@ def _choose_host(model: Model, request: RawRequest) -> Host:
 
 
 def _no_endpoints(message: str, step: str) -> ApiError:
-    return ApiError(404, message, metadata={"failed_routing_step": step}, leaks_user=True)
+    code = "privacy_restricted" if step == "data_policy" else "constraint_filtered"
+    told = {"code": code, "retryable": False, "excluded_by": [step]}
+    metadata = {"failed_routing_step": step}
+    return ApiError(404, message, metadata=metadata, leaks_user=True, availability=told)
 
 
 def _allowed(hosts: Iterable[Host], wishes: Mapping[str, object]) -> list[Host]:
@@ -177,7 +181,8 @@ def _check_features(model: Model, host: Host, request: RawRequest) -> None:
 def _item_tokens(model: Model, raw: RawInput) -> Counter[Modality]:
     counts: Counter[Modality] = Counter()
     if raw.text or raw.token_ids:
-        counts["text"] = len(raw.token_ids) or count_tokens(raw.text)
+        text = len(raw.token_ids) or count_tokens(raw.text)
+        counts["text"] = text + model.special_tokens
     for kind, _ in raw.media:
         counts[kind] += model.media_tokens[kind]
     return counts

@@ -4,6 +4,7 @@ Rules:
     * what the API description calls a type is checked as one; ``null`` is never a value, except
       in the provider preferences that the description marks nullable;
     * a list of inputs is homogeneous: strings, numbers, lists of numbers or content objects;
+    * enumerations of the preferences are open, as the official SDK has them;
     * unknown top-level fields pass unseen, unknown provider preferences are refused;
     * statuses follow the live service; the wording of type errors is invented after its style.
 """
@@ -100,8 +101,6 @@ _KINDS: Mapping[type[object], str] = {
     _Missing: "undefined",
 }
 _EXPECTED = {"model": "string", "input": "string or array"}
-_QUANTIZATIONS = frozenset({"int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"})
-_SORTS = frozenset({"price", "throughput", "latency"})
 _PRICE_KEYS = frozenset({"prompt", "completion", "image", "audio", "request"})
 
 # Field, what it has to be, and the test for it.
@@ -135,7 +134,7 @@ def _is_strings(value: object) -> bool:
 
 
 def _is_sort(value: object) -> bool:
-    return value is None or isinstance(value, dict) or (_is_string(value) and value in _SORTS)
+    return value is None or isinstance(value, (str, dict))
 
 
 def _is_prices(value: object) -> bool:
@@ -146,8 +145,8 @@ def _is_cutoff(value: object) -> bool:
     return value is None or isinstance(value, (int, float, dict))
 
 
-def _is_quantizations(value: object) -> bool:
-    return _is_strings(value) and _QUANTIZATIONS.issuperset(cast("list[str] | None", value) or [])
+def _is_session(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 256
 
 
 _ANY_INPUT: _Rule = ("string or array", lambda value: isinstance(value, (str, list)))
@@ -163,7 +162,8 @@ _FIELDS: Mapping[str, _Rule] = {
     "dimensions": ("integer of at least 1", _is_positive_integer),
     "user": _STRING,
     "input_type": _STRING,
-    "session_id": _STRING,
+    "session_id": ("string of at most 256 characters", _is_session),
+    "trace": ("object", _is_object),
     "provider": ("object", _is_object),
 }
 
@@ -176,11 +176,12 @@ _PROVIDER_FIELDS: Mapping[str, _Rule] = {
     "order": _NAMES,
     "only": _NAMES,
     "ignore": _NAMES,
-    "quantizations": ("array of quantization levels", _is_quantizations),
-    "sort": ('one of "price"|"throughput"|"latency", or object', _is_sort),
+    "quantizations": _NAMES,
+    "sort": ("string or object", _is_sort),
     "max_price": ("object of prices", _is_prices),
     "preferred_min_throughput": _CUTOFF,
     "preferred_max_latency": _CUTOFF,
+    "options": ("object", _is_object),
 }
 
 
@@ -302,8 +303,8 @@ def _media_digest(payload: object, key: str, path: str) -> bytes:
 
 
 def _media_bytes(source: str, key: str) -> bytes:
-    """The bytes of inline media; for a remote image its address, since nothing is fetched."""
-    if key == "url" and source.startswith(("https://", "http://")):
+    """The bytes of inline media; for remote ones their address, since nothing is fetched."""
+    if source.startswith(("https://", "http://")):
         return source.encode()
     head, _, encoded = source.rpartition(",")
     # An image comes as a data: URL; other media come as bare base64 or as a data: URL.

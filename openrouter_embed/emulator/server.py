@@ -14,6 +14,7 @@ import asyncio
 import inspect
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,12 +25,14 @@ from openrouter_embed.emulator import answers, errors
 from openrouter_embed.emulator.errors import ApiError
 from openrouter_embed.emulator.ledger import Ledger, Seat
 from openrouter_embed.emulator.planning import Plan, make_plan
+from openrouter_embed.emulator.response_cache import ResponseCache
 from openrouter_embed.emulator.schema import decode_body, parse_request
 from openrouter_embed.emulator.vectors import Embedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from openrouter_embed.emulator.answers import Bill
     from openrouter_embed.emulator.options import EmulatorOptions, FaultReply
 
 API_PREFIX = "/api/v1"
@@ -46,12 +49,26 @@ _STATIC_HEADERS = {
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True)
+class _Serving:
+    """One request that is going to be answered: its plan, its seat, what the cache says of it."""
+
+    plan: Plan
+    seat: Seat
+    cache: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"X-OpenRouter-Cache-Status": self.cache} if self.cache else {}
+
+
 class Server:
     """The aiohttp application and what stands behind it."""
 
     def __init__(self, options: EmulatorOptions) -> None:
         self._options = options
         self._embedder = Embedder(options.backend)
+        self._cache = ResponseCache()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="openrouter-emulator-worker")
         self.ledger = Ledger(log_size=options.log_size, max_in_flight=options.max_in_flight)
 
@@ -81,7 +98,8 @@ class Server:
         try:
             return await self._answer(request, seat, started)
         except ApiError as error:
-            return self._json(error.body(), status=error.status, extra=error.headers)
+            body = error.body(availability=self._options.availability)
+            return self._json(body, status=error.status, extra=error.headers)
         finally:
             seat.leave()
 
@@ -96,7 +114,8 @@ class Server:
             return self._scripted(request, fault)
         self._check_key(request)
         plan = await self._in_worker(lambda: make_plan(parse_request(body)))
-        return await self._stream(request, plan, seat, started)
+        status = self._cache.status(body, request.headers, time.monotonic())
+        return await self._stream(request, _Serving(plan, seat, status), started)
 
     async def _read(self, request: web.Request, number: int) -> object:
         try:
@@ -109,33 +128,44 @@ class Server:
         return body
 
     async def _stream(
-        self, request: web.Request, plan: Plan, seat: Seat, started: float
+        self, request: web.Request, serving: _Serving, started: float
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=self._headers())
+        plan, seat = serving.plan, serving.seat
+        response = web.StreamResponse(headers=self._headers(serving.headers))
         response.content_type = "application/json"
         response.enable_chunked_encoding()
         await response.prepare(request)
         if self._options.keepalive:
             await response.write(KEEPALIVE)
-        body = await self._in_worker(lambda: self._body(plan, seat.number))
+        bill = self._bill(serving)
+        body = await self._in_worker(lambda: self._body(plan, seat.number, bill))
         wait = self._options.latency + self._options.latency_per_input * len(plan.items)
         await _sleep_until(started + wait)
         if not plan.fails:
-            self.ledger.bill(inputs=len(plan.items), tokens=plan.tokens, cost=plan.cost)
+            billed = bill != "cached"
+            self.ledger.bill(
+                inputs=len(plan.items), tokens=billed * plan.tokens, cost=billed * plan.cost
+            )
         await response.write(body)
         seat.leave()  # before the last byte: a client that has it may ask again at once
         await response.write_eof()
         return response
 
-    def _body(self, plan: Plan, number: int) -> bytes:
+    def _bill(self, serving: _Serving) -> Bill:
+        if serving.cache == "HIT":
+            return "cached"
+        return "byok" if self._options.byok else "plain"
+
+    def _body(self, plan: Plan, number: int, bill: Bill) -> bytes:
         if plan.fails:
             return msgspec.json.encode(errors.no_successful_provider().body())
         model = plan.model
         rows = self._embedder.embed(
-            plan.items, native=model.width, width=plan.width, scale=model.scale
+            plan.items, native=model.width, width=plan.width, scale=model.scale, norm=model.norm
         )
         numbered = number if self._options.fixed_ids else None
-        return answers.embeddings_body(plan, rows, answers.generation_id(self._now(), numbered))
+        answer_id = answers.generation_id(self._now(), numbered)
+        return answers.embeddings_body(plan, rows, answer_id, bill=bill)
 
     # Scripted failures
 
@@ -159,14 +189,17 @@ class Server:
     # The other endpoints
 
     async def _embedding_models(self, request: web.Request) -> web.Response:
-        return self._json(answers.page(request.path, answers.embedding_models(), request.query))
+        return self._json(self._page(request, answers.embedding_models()))
 
     async def _models(self, request: web.Request) -> web.Response:
         wanted = set(request.query.get("output_modalities", "text").split(","))
         models = answers.chat_models() if wanted & {"text", "all"} else []
         if wanted & {"embeddings", "all"}:
             models += answers.embedding_models()
-        return self._json(answers.page(request.path, models, request.query))
+        return self._json(self._page(request, models))
+
+    def _page(self, request: web.Request, rows: list[dict[str, object]]) -> dict[str, object]:
+        return answers.page(request.path, rows, request.query, self._options.page_size)
 
     async def _key(self, request: web.Request) -> web.Response:
         try:

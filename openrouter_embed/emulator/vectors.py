@@ -40,8 +40,7 @@ DECIMALS = 8  # as many as float32 needs, so JSON and base64 carry the same numb
 
 _ROLE_WEIGHT = 0.15  # same text in both roles: cosine 1 - 0.15
 _MEDIA_WEIGHT = 1.0
-_DOT_NORM = 6.0
-_INT8_PEAK = 127.0
+_STEPS = 128.0
 _CACHE_ENTRIES = 8192
 _CHUNK_TEXTS = 64
 _CHUNK_CHARS = 65_536  # bounds the padded token matrix of one call into wordllama
@@ -85,7 +84,13 @@ class Embedder:
         _signal_model(self._backend)
 
     def embed(
-        self, items: Sequence[Item], *, native: int, width: int, scale: Scale = "unit"
+        self,
+        items: Sequence[Item],
+        *,
+        native: int,
+        width: int,
+        scale: Scale = "unit",
+        norm: float = 1.0,
     ) -> npt.NDArray[np.float64]:
         """Embed the inputs of one request.
 
@@ -94,6 +99,7 @@ class Embedder:
             native: The model's own width.
             width: The requested width.
             scale: How the model scales its vectors.
+            norm: How long its full vectors are.
 
         Returns:
             One row per item, rounded so that float32 loses nothing of its decimal form.
@@ -102,7 +108,7 @@ class Embedder:
         rows = _with_media(rows, items)
         rows = _with_roles(rows, items)
         rows = _with_noise(rows, items)
-        return _scaled(rows @ _widening(native, width), native, width, scale)
+        return _scaled(rows @ _widening(native, width), native, width, scale, norm)
 
     def _cached_signals(self, texts: Sequence[str]) -> Matrix:
         keys = [hashlib.blake2b(text.encode("utf-8", "replace")).digest() for text in texts]
@@ -300,14 +306,14 @@ def _signs(number: int) -> Matrix:
     return np.asarray(raw % 2 * 2.0 - 1.0, np.float32)
 
 
-def _scaled(rows: Matrix, native: int, width: int, scale: Scale) -> npt.NDArray[np.float64]:
-    if scale == "int8":
-        peaks = np.max(np.abs(rows), axis=1, keepdims=True)
-        return np.asarray(np.rint(rows / np.maximum(peaks, 1e-12) * _INT8_PEAK), np.float64)
+def _scaled(
+    rows: Matrix, native: int, width: int, scale: Scale, norm: float
+) -> npt.NDArray[np.float64]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float64)
-    if scale == "native_unit":
+    if scale != "unit":
         # A shortened vector keeps the length its share of the full one has.
         norms *= (max(native, width) / width) ** 0.5
-    length = _DOT_NORM if scale == "dot" else 1.0
-    scaled = rows.astype(np.float64) * (length / np.maximum(norms, 1e-12))
+    scaled = rows.astype(np.float64) * (norm / np.maximum(norms, 1e-12))
+    if scale == "steps":
+        return np.asarray(np.clip(np.rint(scaled * _STEPS), -_STEPS, _STEPS - 1) / _STEPS)
     return np.asarray(np.round(scaled, DECIMALS), np.float64)

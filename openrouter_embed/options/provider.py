@@ -2,27 +2,35 @@
 
 Rules of this file:
 - One field per field of OpenRouter's specification, checked when the object is made.
+- Where the API's own enumerations are open (number formats, orders), an unknown value goes out with
+  a warning. What decides where inputs may go is strict: a slip there would lose it without a word.
 - Nothing is sent as null: a field that is `None` stays at home.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.errors import ConfigurationError, printable
 from openrouter_embed.options.suggest import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 QUANTIZATIONS: Final = frozenset(
-    {"int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"}
-)
-SORTS: Final = frozenset({"price", "throughput", "latency"})
+    {"int4", "int8", "fp4", "mxfp4", "nvfp4", "fp6", "fp8", "mxfp8", "fp16", "bf16", "fp32",
+     "unknown"}
+)  # fmt: skip
+SORTS: Final = frozenset({"price", "throughput", "latency", "exacto"})
 PERCENTILES: Final = frozenset({"p50", "p75", "p90", "p99"})
 PRICES: Final = frozenset({"prompt", "completion", "image", "audio", "request"})
 
@@ -47,11 +55,14 @@ class ProviderPreferences:
         zdr: Keep to hosts with zero data retention.
         enforce_distillable_text: Keep to models whose author allows distillation.
         quantizations: Number formats a host may serve the model in.
-        sort: `price`, `throughput` or `latency`, or `{"by": …, "partition": …}`.
+        sort: `price`, `throughput`, `latency` or `exacto`, or `{"by": …, "partition": …}`.
         max_price: USD per million tokens (`prompt`, `completion`), or per `image`, `audio`,
             `request`, above which a host is not used.
         preferred_min_throughput: Tokens per second, plain or per percentile (`{"p90": 50}`).
         preferred_max_latency: Seconds, plain or per percentile.
+        options: For each host by its slug, what that host alone is told, sent as it is.
+
+    A number format or an order that is not known goes out with one warning.
 
     Raises:
         ConfigurationError: A value is not one the specification knows.
@@ -70,6 +81,7 @@ class ProviderPreferences:
     max_price: Mapping[str, float | str] | None = None
     preferred_min_throughput: float | Percentiles | None = None
     preferred_max_latency: float | Percentiles | None = None
+    options: Mapping[str, Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -131,21 +143,44 @@ def _word(field: str, value: object, allowed: frozenset[str]) -> str:
     return value
 
 
+def _open_word(field: str, value: object, known: frozenset[str]) -> str:
+    """Let a word of an open enumeration pass, with a warning if it is not known here."""
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(
+            f"`provider.{field}` is a word such as {', '.join(sorted(known))}."
+        )
+    if value not in known:
+        _warn_of(field, value, known)
+    return str.__str__(value)
+
+
+@lru_cache(maxsize=256)
+def _warn_of(field: str, value: str, known: frozenset[str]) -> None:
+    """Warn of an unknown word, once in a process."""
+    near = get_close_matches(value, sorted(known), n=1, cutoff=0.0)
+    warnings.warn(
+        f"`provider.{field}` goes out as {printable(value, 40)!r}, which is not known here; the "
+        f"nearest that is known is {near[0]!r}.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
 def _data_collection(field: str, value: object) -> str:
     return _word(field, value, frozenset({"allow", "deny"}))
 
 
 def _quantizations(field: str, value: object) -> tuple[str, ...]:
-    return tuple(_word(field, name, QUANTIZATIONS) for name in _names(field, value))
+    return tuple(_open_word(field, name, QUANTIZATIONS) for name in _names(field, value))
 
 
 def _sort(field: str, value: object) -> str | dict[str, str]:
     if not isinstance(value, Mapping):
-        return _word(field, value, SORTS)
+        return _open_word(field, value, SORTS)
     table = dict(cast(Mapping[str, Any], value))
     if not set(table) <= {"by", "partition"}:
         raise ConfigurationError(f"`provider.{field}` as a mapping knows `by` and `partition`.")
-    _word(f"{field}.by", table.get("by"), SORTS)
+    _open_word(f"{field}.by", table.get("by"), SORTS)
     return table
 
 
@@ -191,6 +226,22 @@ def _percentiles(field: str, value: object) -> float | dict[str, float]:
     return {name: _number(f"{field}.{name}", v) for name, v in table.items() if v is not None}
 
 
+def _options(field: str, value: object) -> dict[str, dict[str, Any]]:
+    table = cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {"": None}
+    if not all(isinstance(k, str) and k and isinstance(v, Mapping) for k, v in table.items()):
+        raise ConfigurationError(
+            f"`provider.{field}` is a mapping from the slugs of hosts to mappings of options."
+        )
+    hosts = {str(k): dict(cast("Mapping[str, Any]", v)) for k, v in table.items()}
+    try:
+        json.dumps(hosts, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        pass
+    else:
+        return copy.deepcopy(hosts)
+    raise ConfigurationError(f"`provider.{field}` holds something that JSON cannot carry.")
+
+
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "order": _names,
     "only": _names,
@@ -205,4 +256,5 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_price": _max_price,
     "preferred_min_throughput": _percentiles,
     "preferred_max_latency": _percentiles,
+    "options": _options,
 }

@@ -3,7 +3,7 @@
 Rules of this file:
 - `SPECIFICATION` says what the published OpenAPI document says, quirks included.
 - `mend` is the only place that reads it otherwise, and says why.
-- Content parts that newer documents add stand in `NEWER_PARTS`.
+- What newer documents add stands in `NEWER_PARTS`, `_NEWER_FORMATS`, and among the fields.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _PREFERENCE = {"oneOf": [_NUMBER, _CUTOFFS, {"description": "Any type"}]}
 _TEXT_PART = _part("text", "text", _STRING)
 _IMAGE_PART = _part("image_url", "image_url", _object("url", url=_STRING))
 _MEDIA = _object("data", data=_STRING, format=_STRING)
+_NEWER_FORMATS = ("mxfp4", "nvfp4", "mxfp8")
 NEWER_PARTS = [_part(kind, kind, _MEDIA) for kind in ("input_audio", "input_video", "input_file")]
 
 _PROVIDER = _object(
@@ -58,7 +59,7 @@ _PROVIDER = _object(
     quantizations={
         "type": ["array", "null"],
         "items": _values(
-            "int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"
+            "int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown", *_NEWER_FORMATS
         ),
     },
     sort=_PLACEHOLDER,
@@ -71,6 +72,7 @@ _PROVIDER = _object(
     ),
     preferred_min_throughput=_PREFERENCE,
     preferred_max_latency=_PREFERENCE,
+    options=_PLACEHOLDER,
 )  # fmt: skip
 
 _INPUT = {
@@ -99,6 +101,8 @@ SPECIFICATION = {
         user=_STRING,
         provider=_PROVIDER,
         input_type=_STRING,
+        session_id={"type": "string", "maxLength": 256},
+        trace=_PLACEHOLDER,
     ),
     "response": _object(
         "object",

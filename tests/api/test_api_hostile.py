@@ -331,7 +331,7 @@ class TestHangs:
         em = emulate(latency=0.3)
 
         async def go():
-            client = EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=3e-6)
+            client = EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=5e-6)
             client.models()
             slow = asyncio.create_task(client.as_async().embed("word " * 80))
             await asyncio.sleep(0.1)

@@ -53,7 +53,7 @@ def test_a_limit_above_the_cost_is_no_hindrance(make, em):
 
 def test_a_limit_holds_for_the_life_of_a_client(make, em):
     text = KINDS["words"](0)
-    client = make(max_cost=100 * PRICE, dimensions=4)
+    client = make(max_cost=400 * PRICE, dimensions=4)
 
     def spend():
         for number in range(100):
@@ -62,7 +62,7 @@ def test_a_limit_holds_for_the_life_of_a_client(make, em):
     with pytest.raises(BudgetExceededError) as caught:
         spend()
     assert caught.value.result.ok.sum() == 0
-    assert 0 < em.stats.cost <= 100 * PRICE
+    assert 200 * PRICE < em.stats.cost <= 400 * PRICE
     assert client.usage.cost == pytest.approx(em.stats.cost)
 
 
@@ -109,7 +109,7 @@ def test_an_answer_that_was_lost_counts_as_paid(emulate, face):
 
 def test_copies_start_at_zero(make, em, monkeypatch):
     monkeypatch.setenv("OPENROUTER_API_KEY", "k")
-    client = make(max_cost=4 * PRICE, dimensions=4)
+    client = make(max_cost=8 * PRICE, dimensions=4)
     client.embed(["one two"])
     with pytest.raises(BudgetExceededError):
         client.embed(["three four"])
@@ -138,7 +138,7 @@ def test_threads_share_one_limit(em):
 
 
 async def test_the_asynchronous_face_shares_the_limit(em):
-    with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=4 * PRICE) as client:
+    with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, max_cost=8 * PRICE) as client:
         client.embed(["one two"])
         async with client.as_async() as awaited:
             with pytest.raises(BudgetExceededError):

@@ -9,6 +9,7 @@ import pytest
 from api_faces import SMALL
 
 from openrouter_embed import ConfigurationError, NotFoundError, ProviderPreferences
+from openrouter_embed.options.provider import _warn_of
 
 QWEN = "qwen/qwen3-embedding-8b"
 
@@ -26,6 +27,7 @@ GOOD = {
     "max_price": ({"prompt": 0.05, "request": 0}, {"prompt": "0.05", "request": "0"}),
     "preferred_min_throughput": (50, 50),
     "preferred_max_latency": ({"p90": 2.5}, {"p90": 2.5}),
+    "options": ({"nebius": {"tier": "flex"}}, {"nebius": {"tier": "flex"}}),
 }
 
 OTHER_FORMS = [
@@ -38,6 +40,8 @@ OTHER_FORMS = [
     ("preferred_min_throughput", {"p50": 10, "p99": None}, {"p50": 10}),
     ("preferred_max_latency", 0.5, 0.5),
     ("data_collection", "allow", "allow"),
+    ("quantizations", ["mxfp4", "nvfp4", "mxfp8"], ["mxfp4", "nvfp4", "mxfp8"]),
+    ("sort", "exacto", "exacto"),
 ]
 
 
@@ -77,9 +81,9 @@ WRONG = [
     ("data_collection", "never"),
     ("zdr", "yes"),
     ("enforce_distillable_text", 0),
-    ("quantizations", ["fp5"]),
+    ("quantizations", [5]),
     ("quantizations", "fp8"),
-    ("sort", "cheapest"),
+    ("sort", 5),
     ("sort", {"by": "price", "then": "latency"}),
     ("sort", {"partition": "model"}),
     ("max_price", 5),
@@ -94,6 +98,7 @@ WRONG = [
     ("preferred_max_latency", -1),
     ("preferred_max_latency", {"p50": "1"}),
     ("preferred_max_latency", float("inf")),
+    ("options", {"nebius": 5}),
 ]
 
 
@@ -108,6 +113,21 @@ def test_a_wrong_value_is_refused_with_the_name_of_its_field(make, em, field, va
 
 def test_every_field_has_a_value_that_is_refused():
     assert {name for name, _ in WRONG} == set(GOOD)
+
+
+def test_an_unknown_value_of_an_open_enumeration_goes_out_with_one_warning(make, em):
+    _warn_of.cache_clear()
+    client = make()
+    with pytest.warns(UserWarning, match=r"'fp9'.*nearest that is known is 'fp8'"):
+        client.embed(["a"], provider={"quantizations": ["fp9"]})
+    client.embed(["b"], provider={"quantizations": ["fp9"]})  # a second warning would raise
+    assert em.requests[0].body["provider"] == {"quantizations": ["fp9"]}
+
+
+def test_preferences_in_extra_body_are_told_where_they_belong(make, em):
+    with pytest.raises(ConfigurationError, match=r"`provider`.*option of that name"):
+        make(extra_body={"provider": {"zdr": True}})
+    assert em.stats.requests == 0
 
 
 def test_an_unknown_field_suggests_the_nearest(make):

@@ -7,7 +7,7 @@ import json
 import math
 
 import pytest
-from api_faces import SMALL, AsyncFace, SyncFace
+from api_faces import GEMINI, SMALL, AsyncFace, SyncFace
 from api_schema import REQUEST, RESPONSE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +60,7 @@ providers = st.fixed_dictionaries(
         ),
         "preferred_min_throughput": cutoffs,
         "preferred_max_latency": cutoffs,
+        "options": st.dictionaries(words, st.dictionaries(words, numbers), max_size=2),
     },
 )
 options = st.fixed_dictionaries(
@@ -67,7 +68,7 @@ options = st.fixed_dictionaries(
     optional={
         "role": st.sampled_from(["query", "document", None]),
         "input_type": st.sampled_from(["auto", None, "classification"]),
-        "model": st.sampled_from([SMALL, "voyageai/voyage-4", "some/new-model"]),
+        "model": st.sampled_from([GEMINI, "some/new-model"]),  # which take any medium
         "dimensions": st.integers(1, 16) | st.none(),
         "encoding_format": st.sampled_from(["auto", "float", "base64"]),
         "user": words | st.none(),
@@ -94,7 +95,9 @@ def yes_man():
 
 @pytest.fixture(scope="module")
 def both(yes_man):
-    faces = [kind.make(api_key="k", base_url=yes_man.base_url) for kind in (SyncFace, AsyncFace)]
+    faces = [
+        kind.make(GEMINI, api_key="k", base_url=yes_man.base_url) for kind in (SyncFace, AsyncFace)
+    ]
     yield faces
     for one in faces:
         one.close()

@@ -155,6 +155,22 @@ def test_no_call_lets_a_request_out_that_could_pass_the_limit(
     assert ledger.held == pytest.approx(0.0)
 
 
+def test_a_request_that_is_too_dear_as_a_whole_goes_out_in_smaller_ones():
+    """A limit somewhat above the cost of a call buys all of it, however it was packed."""
+    costs = lambda sent, world: (0.1, answer(sent.request, usage=usage_of(sent.request)))  # noqa: E731
+    ledger = Ledger(26.0)
+    world = World(costs)
+    job = world.job(16, per_request=16, ledger=ledger, price=1.0)
+    world.run()
+    assert len(job.result()) == 16
+    assert ledger.spent == sum(job._plan.tokens)
+    assert len(world.sent) > 1
+
+
+def usage_of(request):
+    return {"total_tokens": request.tokens, "cost": float(request.tokens)}
+
+
 def test_a_price_of_its_own_holds_a_medium_to_the_limit():
     prices = Prices(1e-6, {"image": 5e-6})
     assert prices.cost(268, {"image": 258}) == pytest.approx(10e-6 + 258 * 5e-6)

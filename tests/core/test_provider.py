@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.options.provider import _CHECKS, ProviderPreferences
+from openrouter_embed.options.provider import _CHECKS, ProviderPreferences, _warn_of
 from openrouter_embed.options.suggest import unknown_name
 
 GOOD = {
@@ -19,11 +19,19 @@ GOOD = {
     "data_collection": ["allow", "deny"],
     "zdr": [True, False],
     "enforce_distillable_text": [True],
-    "quantizations": [["fp8", "bf16"]],
-    "sort": ["price", "throughput", "latency", {"by": "price"}, {"by": "price", "partition": "x"}],
+    "quantizations": [["fp8", "bf16"], ["mxfp4", "nvfp4", "mxfp8"]],
+    "sort": [
+        "price",
+        "throughput",
+        "latency",
+        "exacto",
+        {"by": "price"},
+        {"by": "price", "partition": "x"},
+    ],
     "max_price": [{"prompt": 1}, {"prompt": 0.5, "image": "0.01"}, {}],
     "preferred_min_throughput": [50, 0.5, {"p50": 1, "p99": 2.5}],
     "preferred_max_latency": [3, {"p90": 1}],
+    "options": [{"deepinfra": {"priority": 1}}, {}],
 }
 BAD = {
     "order": ["a", [], [""], [3], 3, {"a"}],
@@ -34,12 +42,14 @@ BAD = {
     "data_collection": ["never", True, 3],
     "zdr": ["true"],
     "enforce_distillable_text": [1],
-    "quantizations": ["fp8", ["fp3"], []],
-    "sort": ["cheap", 3, {"by": "cheap"}, {"of": "price"}, {}, {"by": ["price"]}],
+    "quantizations": ["fp8", [3], [""], []],
+    "sort": ["", 3, {"by": 3}, {"of": "price"}, {}, {"by": ["price"]}],
     "max_price": [3, {"tokens": 1}, {"prompt": -1}, {"prompt": "much"}, {"prompt": None},
                   {"prompt": float("nan")}, {"prompt": float("inf")}],
     "preferred_min_throughput": [-1, "50", True, {"p42": 1}, {"p50": -1}, {"p50": "1"}],
     "preferred_max_latency": [float("nan"), {"p50": True}],
+    "options": [3, "x", {"": {}}, {"nebius": 3}, {3: {}}, {"nebius": {"x": float("nan")}},
+                {"nebius": {"x": {1}}}],
 }  # fmt: skip
 
 
@@ -66,6 +76,29 @@ def test_what_it_does_not_know_is_refused_by_name(name, value):
 def test_the_tables_above_know_every_field():
     fields = set(ProviderPreferences.__dataclass_fields__)
     assert set(GOOD) == set(BAD) == set(_CHECKS) == fields
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown", "nearest"),
+    [
+        ("quantizations", ["mxfp3"], "mxfp3", "mxfp8"),
+        ("sort", "prices", "prices", "price"),
+        ("sort", {"by": "latencies"}, "latencies", "latency"),
+    ],
+)
+def test_a_value_that_only_we_do_not_know_goes_out_with_one_warning(name, value, shown, nearest):
+    _warn_of.cache_clear()
+    with pytest.warns(UserWarning, match=rf"`provider\.{name}.*{shown}.*{nearest}"):
+        first = ProviderPreferences(**{name: value})
+    second = ProviderPreferences.of({name: value})
+    assert first.to_wire() == second.to_wire() == {name: value}
+
+
+def test_options_of_hosts_are_sent_as_they_are_and_later_changes_do_not_reach_them():
+    inner = {"priority": [1]}
+    own = ProviderPreferences(options={"deepinfra": inner})
+    inner["priority"].append(2)
+    assert own.to_wire() == {"options": {"deepinfra": {"priority": [1]}}}
 
 
 def test_prices_are_decimal_strings_without_an_exponent():

@@ -33,7 +33,9 @@ def embed(embedder, model, texts, input_type=None, width=None):
     row = MODELS[model]
     roled = [assign_role(row, text, input_type) for text in texts]
     items = [Item(text.text, role=text.role, fidelity=text.fidelity) for text in roled]
-    return embedder.embed(items, native=row.width, width=width or row.width, scale=row.scale)
+    return embedder.embed(
+        items, native=row.width, width=width or row.width, scale=row.scale, norm=row.norm
+    )
 
 
 def reciprocal_rank(questions, passages):
@@ -204,7 +206,9 @@ def test_a_shortened_vector_still_finds_answers(embedder, width):
         (GEMINI, None, 1.0),
         (GEMINI, 768, 0.5),
         ("google/gemini-embedding-2", 768, 1.0),
-        ("sentence-transformers/multi-qa-mpnet-base-dot-v1", None, 6.0),
+        ("sentence-transformers/multi-qa-mpnet-base-dot-v1", None, 5.92),
+        ("sentence-transformers/paraphrase-minilm-l6-v2", None, 6.91),
+        ("mistralai/codestral-embed-2505", None, 0.98576),
     ],
 )
 def test_vectors_have_the_length_their_model_gives_them(model, width, norm):
@@ -213,11 +217,17 @@ def test_vectors_have_the_length_their_model_gives_them(model, width, norm):
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), norm, atol=1e-5)
 
 
-def test_a_byte_valued_model_gives_whole_numbers():
-    rows = embed(Embedder("hashed"), "perplexity/pplx-embed-v1-4b", PASSAGES)
+@pytest.mark.parametrize(
+    ("model", "norm"),
+    [("perplexity/pplx-embed-v1-4b", 17.88), ("perplexity/pplx-embed-v1-0.6b", 8.34)],
+)
+def test_a_byte_valued_model_gives_128ths_within_one(model, norm):
+    rows = embed(Embedder("hashed"), model, PASSAGES)
 
-    np.testing.assert_array_equal(rows, np.rint(rows))
-    assert np.abs(rows).max() == 127
+    np.testing.assert_array_equal(rows * 128, np.rint(rows * 128))
+    assert rows.min() >= -1
+    assert rows.max() < 1
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), norm, rtol=0.01)
 
 
 @pytest.mark.parametrize("text", [" ", "?!", "\U0001f600", "日本語の文章", "a" * 100_000])

@@ -21,6 +21,7 @@ from openrouter_embed.emulator import Emulator
 
 VOYAGE = "voyageai/voyage-4"
 E5 = "intfloat/e5-base-v2"
+VOYAGE_IMAGES = "voyageai/voyage-multimodal-3.5"
 QWEN = "qwen/qwen3-embedding-8b"
 SMALL = "openai/text-embedding-3-small"
 
@@ -113,7 +114,9 @@ def test_a_prefix_of_ones_own_may_hold_the_instruction(wire):
 
 def test_a_prefix_stands_before_the_first_text_of_a_joint_input(wire):
     image = ImageInput.from_url("https://example.org/a.png")
-    with EmbeddingClient(E5, api_key="k", base_url=wire.base_url) as client:
+    with EmbeddingClient(
+        VOYAGE_IMAGES, query_prefix="query: ", api_key="k", base_url=wire.base_url
+    ) as client:
         client.embed([[image, "a cat", "a dog"], image], role="query")
     joint, alone = wire.requests[0].body["input"]
     assert [part.get("text") for part in joint["content"]] == [None, "query: a cat", "a dog"]

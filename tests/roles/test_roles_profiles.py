@@ -83,7 +83,7 @@ def test_normalize_scales_every_row_to_unit_length(client, model, dimensions):
 
 @pytest.mark.parametrize(
     ("model", "dimensions", "low", "high"),
-    [(PPLX, None, 100, 1e6), (GEMINI_1, 256, 0, 0.9), (DOT, None, 5.9, 6.1)],
+    [(PPLX, None, 8.2, 8.5), (GEMINI_1, 256, 0, 0.9), (DOT, None, 5.9, 6.0)],
 )
 def test_by_default_vectors_stay_as_the_model_gave_them(client, model, dimensions, low, high):
     plain = client.embed(["a", "b"], model=model, dimensions=dimensions)
