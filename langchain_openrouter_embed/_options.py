@@ -85,8 +85,9 @@ class EmbedOptions(CallOptions, total=False):
 def field_of(option: str, **changes: Any) -> Any:
     """Return the pydantic field of an option, as its row describes it."""
     row = OPTIONS[option]
-    told = {"default": row.default, "description": row.says, "repr": row.shown}
-    return Field(**{**told, "exclude": None if row.pickled else True, **changes})
+    told: dict[str, Any] = {"default": row.default, "description": row.says, "repr": row.shown}
+    told["exclude"] = None if row.pickled else True
+    return Field(**{**told, **changes})
 
 
 def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:

@@ -82,7 +82,11 @@ class Link:
         restored: bool,
     ) -> None:
         self.throttle = Throttle(options.get("limiter"), rate_limiter)
-        built = {**options, **_capped(options, num_workers), "limiter": self.throttle}
+        built: dict[str, Any] = {
+            **options,
+            **_capped(options, num_workers),
+            "limiter": self.throttle,
+        }
         model = built.pop("model")
         keyless = restored and options.get("api_key") is None
         make = EmbeddingClient.without_key if keyless else EmbeddingClient

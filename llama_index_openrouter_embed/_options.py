@@ -43,7 +43,8 @@ LARGEST_BATCH: Final = 2048
 def field_of(option: str, **changes: Any) -> Any:
     """Return the pydantic field of an option, as its row describes it."""
     row = OPTIONS[option]
-    return Field(**{"default": row.default, "description": row.says, **changes})
+    told: dict[str, Any] = {"default": row.default, "description": row.says, **changes}
+    return Field(**told)
 
 
 def _batch_size(name: str, value: object) -> object:

@@ -154,8 +154,11 @@ class Engine:
         """Return the settings of one call.
 
         Raises:
-            ConfigurationError: An override is unknown, wrong, or belongs to the whole client.
+            ConfigurationError: An override is unknown, wrong, or belongs to the whole client; or
+                there is no key.
         """
+        if self.settings.api_key is None:
+            self.settings.authorization()  # before a request is counted that cannot be sent
         for name in overrides:
             if name not in CALL_OPTIONS:
                 raise ConfigurationError(

@@ -49,10 +49,9 @@ def test_a_settings_default_is_the_rows():
     made = make_settings({"model": "m"}, {}, key_required=False)
     for field in dataclasses.fields(OptionTable):
         if field.name != "model":
-            empty = field.default is dataclasses.MISSING
-            assert getattr(made, field.name) == (
-                field.default_factory() if empty else field.default
-            )
+            plain = field.default is not dataclasses.MISSING
+            default = field.default if plain else field.default_factory()
+            assert getattr(made, field.name) == default
 
 
 @pytest.mark.parametrize("name", [n for n, row in OPTIONS.items() if row.variable])
