@@ -13,7 +13,7 @@ from openrouter_embed.core.bill import Counting
 from openrouter_embed.core.job import Terms, make_terms
 from openrouter_embed.core.plan import BodyMaker, Plan, check_media, make_limits, make_plan
 from openrouter_embed.inputs import read_inputs
-from openrouter_embed.options.settings import AUTO
+from openrouter_embed.options.checks import AUTO
 
 if TYPE_CHECKING:
     from openrouter_embed.core.bill import Prices

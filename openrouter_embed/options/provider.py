@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from openrouter_embed.errors import ConfigurationError, printable
-from openrouter_embed.options.suggest import unknown_name
+from openrouter_embed.options.names import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
