@@ -165,6 +165,7 @@ def _field_values(client: EmbeddingClient, given: Mapping[str, Any], key: Any) -
         "app_categories": list(settings.app_categories) or None,
         "default_headers": dict(settings.default_headers) or None,
         "model_kwargs": dict(settings.extra_body) or None,
+        "trace": dict(settings.trace) or None,
         "limiter": given.get("limiter"),
     }
 

@@ -160,6 +160,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     document_prefix: str | None = field_of("document_prefix")
     query_instruction: str | None = field_of("query_instruction")
     user: str | None = field_of("user")
+    session_id: str | None = field_of("session_id")
+    trace: dict[str, Any] | None = field_of("trace")
     # `ChatOpenRouter` attributes traffic to LangChain unless told otherwise. Attribution belongs to
     # the user's own application, so these two have no default but the environment's.
     app_url: str | None = field_of("app_url")
@@ -176,7 +178,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     max_cost: float | None = field_of("max_cost")
     long_input: str = field_of("long_input")
     empty: str = field_of("empty")
-    normalize: bool = field_of("normalize")
+    normalize: bool | str = field_of("normalize")
+    router_cache: bool | float = field_of("router_cache")
     pin_provider: bool = field_of("pin_provider")
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")

@@ -71,7 +71,7 @@ class OpenRouterObject(MultiModalEmbedding):
     document_prefix: str | None = field_of("document_prefix")
     query_instruction: str | None = field_of("query_instruction")
     provider: dict[str, Any] = field_of("provider", default={})
-    normalize: bool = field_of("normalize")
+    normalize: bool | str = field_of("normalize")
     long_input: str = field_of("long_input")
     empty: str = field_of("empty")
     pin_provider: bool = field_of("pin_provider")

@@ -19,7 +19,7 @@ The tree::
         ├─ BadRequestError 400/413/422    ├─ AuthenticationError 401
         ├─ InsufficientCreditsError 402
         ├─ PermissionDeniedError 403      ├─ NotFoundError 404         ├─ RateLimitError 429
-        └─ ServerError 408, 5xx
+        └─ ServerError 408, 499, 5xx
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class InvalidResponseError(EmbeddingError):
 
     Attributes:
         reason: One of `content`, `json`, `data`, `count`, `index`, `dimension`, `not_finite`,
-            `base64`, `component`, `empty`.
+            `base64`, `unbelieved`, `component`, `empty`.
         index: Position of the offending item within its request, where there is one.
     """
 
@@ -125,6 +125,8 @@ class APIError(EmbeddingError):
         provider: The host that failed, where the API names it.
         detail: The error's metadata (moderation reasons and the like). May hold input text that
             the API echoed; it is in no message.
+        availability: What the router says of the model's availability, where it does: `code`,
+            `retryable`, `fallback_models` and the like.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class APIError(EmbeddingError):
         code: str | None = None,
         provider: str | None = None,
         detail: Mapping[str, object] | None = None,
+        availability: Mapping[str, object] | None = None,
         **data: Any,
     ) -> None:
         super().__init__(message, **data)
@@ -144,6 +147,7 @@ class APIError(EmbeddingError):
         self.code = code
         self.provider = provider
         self.detail: dict[str, object] = dict(detail or {})
+        self.availability: dict[str, object] = dict(availability or {})
 
 
 class BadRequestError(APIError):
@@ -171,7 +175,7 @@ class RateLimitError(APIError):
 
 
 class ServerError(APIError):
-    """408 or 5xx: the API or the host behind it failed."""
+    """408, 499 or 5xx: the API or the host behind it failed."""
 
 
 class MultipleProvidersWarning(UserWarning):
@@ -188,6 +192,7 @@ _CLASS_BY_STATUS: dict[int, type[APIError]] = {
     413: BadRequestError,
     422: BadRequestError,
     429: RateLimitError,
+    499: ServerError,
 }
 
 

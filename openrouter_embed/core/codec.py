@@ -25,7 +25,7 @@ from openrouter_embed.errors import InvalidResponseError
 from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,7 +87,11 @@ class Accepted:
 
 
 def decode(
-    body: bytes, count: int, width: int | None, allocate: Callable[[int], Matrix]
+    body: bytes,
+    count: int,
+    width: int | None,
+    allocate: Callable[[int], Matrix],
+    believable: Collection[int] | None = None,
 ) -> Accepted:
     """Check an answer in full and write its vectors.
 
@@ -96,6 +100,8 @@ def decode(
         count: How many inputs were sent.
         width: Components every vector must have; `None` accepts the answer's own width.
         allocate: Called once with the width; returns the float32 `(count, width)` matrix to fill.
+        believable: Widths that vectors in base64 may have; `None` for any. Numbers of another
+            format decode to finite ones of another width, and nothing else tells.
 
     Raises:
         InvalidResponseError: The answer is not exactly one finite vector per input, all of one
@@ -103,6 +109,8 @@ def decode(
     """
     answer, rows = _read(trim(body), count)
     order, unindexed = _order(answer.data)
+    if believable is not None:
+        _refuse_unbelievable(rows, believable)
     width = _common_width(rows, width)
     matrix = allocate(width)
     _fill(matrix, order, rows)
@@ -285,6 +293,18 @@ def _from_floats(content: memoryview, at: int) -> list[float]:
         reason="component" if finite else "not_finite",
         index=at,
     )
+
+
+def _refuse_unbelievable(rows: Sequence[Row], believable: Collection[int]) -> None:
+    seen = {len(row) for row in rows if not isinstance(row, bytes)}
+    for size in {len(row) for row in rows if isinstance(row, bytes)}:
+        if size % 4 or (size // 4 not in believable and size // 4 not in seen):
+            raise InvalidResponseError(
+                f"The vectors came in base64, as {size} bytes each: float32 numbers of a width "
+                "that was neither asked for nor is known of this model, or numbers of another "
+                "format. Pass `encoding_format='float'`.",
+                reason="unbelieved",
+            )
 
 
 def _common_width(rows: Sequence[Row], width: int | None) -> int:

@@ -18,7 +18,7 @@ from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
-from openrouter_embed.result import EmbeddingResult, Usage
+from openrouter_embed.result import EmbeddingResult, Usage, is_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,8 @@ class Collector:
         self._fallback_width = fallback_width
         self.delivered = 0
         self.host = ""
+        self.unit: bool | None = None
+        """Whether the first vector that came has unit length; `None` where it is all zeros."""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -82,7 +84,7 @@ class Collector:
             return target
 
         try:
-            answer = codec.decode(body, len(units), self.width, allocate)
+            answer = codec.decode(body, len(units), self.width, allocate, self._believable)
             _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
@@ -92,8 +94,18 @@ class Collector:
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         self._flags.setdefault("zero", []).extend(zeros)
+        self._measure(units, target)
         self._note(self._place(units, target), answer)
         return _usage(answer.usage, self.delivered - before)
+
+    @property
+    def _believable(self) -> frozenset[int]:
+        """Widths that vectors in base64 may have: asked for, known of the model, or seen."""
+        return frozenset(w for w in (self.width, self._fallback_width) if w is not None)
+
+    def _measure(self, units: Sequence[int], target: Matrix | None) -> None:
+        if self.unit is None and self._rows is not None:
+            self.unit = is_unit(self._rows[units[0]] if target is None else target[0])
 
     def _prepare(self, units: Sequence[int]) -> None:
         """Make Python lists of rows now, while the caller has nothing to do but wait."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from openrouter_embed.options.models import KNOWN_MODELS
 
@@ -78,8 +78,36 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
 )
 
 
+_AVAILABILITY: Final = {
+    "wrong_endpoint": "The model is served by another endpoint: it embeds nothing.",
+    "privacy_restricted": "The account's or the call's data policy keeps every host out.",
+    "constraint_filtered": "The `provider` preferences keep every host out.",
+    "free_variant_ended": "The free variant has ended: leave `:free` out.",
+    "region_restricted": "No host may serve this region.",
+    "capacity_exhausted": "Every host is full.",
+    "temporarily_unavailable": "It should be back: try again later.",
+}
+"""What the codes of `error.availability` mean for the reader; those left out say it themselves."""
+_MODEL_ID: Final = re.compile(r"~?[A-Za-z0-9._-]{1,64}(/[A-Za-z0-9._-]{1,128})?(:[a-z0-9-]{1,32})?")
+
+
+def _available(error: APIError) -> str:
+    """Return what the router itself advises, in words."""
+    code = error.availability.get("code")
+    models = error.availability.get("fallback_models")
+    named = cast("list[object]", models) if isinstance(models, list) else []
+    ids = [f"`{name}`" for name in named if isinstance(name, str) and _MODEL_ID.fullmatch(name)]
+    others = f"OpenRouter names as fallbacks: {', '.join(ids[:5])}." if ids else ""
+    said = _AVAILABILITY.get(code, "") if isinstance(code, str) else ""
+    return " ".join(filter(None, (said, others)))
+
+
 def advise(error: APIError, model: str) -> None:
     """Append advice to a refusal's message, if there is any."""
+    told = _available(error)
+    if told:
+        _append(error, told)
+        return
     if error.status not in (400, 404, 422):
         return
     if error.status == 404 and _UNREASONED.search(error.message):

@@ -90,7 +90,8 @@ class Terms:
         deadline: The moment (monotonic seconds) by which the call must end.
         max_retries: Attempts beyond the first, per request.
         on_error: `raise` or `return`.
-        normalize: Whether to scale rows to unit length.
+        normalize: Whether to scale rows to unit length; `auto` leaves it to what they are.
+        normalized: Whether the model is known to give vectors of unit length, if that is known.
         long_input: `split` embeds a text that is too long in parts; `error` reports it.
         input_tokens: Tokens of one input that the model reads, if known.
         price: USD per token, for the spending limit; `None` where there is none.
@@ -110,7 +111,8 @@ class Terms:
     deadline: float | None = None
     max_retries: int = 8
     on_error: str = "raise"
-    normalize: bool = False
+    normalize: bool | str = False
+    normalized: bool | None = None
     long_input: str = "error"
     input_tokens: int | None = None
     price: Prices | None = None
@@ -137,6 +139,7 @@ def make_terms(
         max_retries=settings.max_retries,
         on_error=on_error,
         normalize=settings.normalize,
+        normalized=profile.normalized,
         long_input=settings.long_input,
         input_tokens=profile.max_input_tokens,
         price=price,
@@ -331,7 +334,7 @@ class Job:
             method="POST",
             path=PATH,
             body=self._bodies.make(units, encoding, self._pinned()),
-            headers=((ATTEMPT_HEADER, str(batch.attempts)),),
+            headers=((ATTEMPT_HEADER, str(batch.attempts)), *self._bodies.headers),
             tokens=tokens,
             max_reply=self._max_reply(len(units)),
             timeout=self._terms.timeout,
@@ -375,9 +378,10 @@ class Job:
         return _Batch(self._packer.take(self._pacer.spread, probe=not self._pacer.opened))
 
     def _encoding(self) -> str:
-        if self._terms.encoding_format != "auto":
-            return self._terms.encoding_format
-        good = self._terms.base64 and not self._memory.prefers_floats(self._terms.model)
+        wish, model = self._terms.encoding_format, self._terms.model
+        if wish != "auto":
+            return "float" if self._memory.distrusts(model) else wish
+        good = self._terms.base64 and not self._memory.prefers_floats(model)
         return "base64" if good else "float"
 
     def _max_reply(self, count: int) -> int:
@@ -462,6 +466,8 @@ class Job:
         self._pacer.succeeded(retried=flight.batch.retries > 0)
         self._memory.served(self._bodies.route, self._rows.host)
         self._memory.seen(self._space, self._rows.width or 0)
+        if self._rows.unit is not None:
+            self._memory.measured(self._space, unit=self._rows.unit)
         self._charge(usage)
         self._report()
 
@@ -512,10 +518,14 @@ class Job:
 
     def _blames_format(self, flight: _Flight, verdict: Verdict) -> bool:
         """Some hosts fail on base64 without saying so: floats are worth one more request."""
-        mine = self._terms.encoding_format == "auto" and flight.encoding == "base64"
-        if not mine or self._error is not None:
+        if flight.encoding != "base64" or self._error is not None:
             return False
         name = verdict.cause.rpartition(":")[2]
+        if name == "unbelieved":
+            self._memory.distrust(self._terms.model)
+            return True
+        if self._terms.encoding_format != "auto":
+            return False
         return name in ("no_provider", "base64") or (
             name == "parameter" and "encoding" in verdict.error.message.lower()
         )
@@ -647,14 +657,22 @@ class Job:
                 "pass `dimensions=`, or embed a text first."
             )
         if self._terms.on_error == "return":
-            return rows.result(error, normalize=self._terms.normalize)
+            return rows.result(error, normalize=self._scales)
         if error is None and rows.failures:
             error = self._name_culprits()
-        result = rows.result(self._error, normalize=self._terms.normalize)
+        result = rows.result(self._error, normalize=self._scales)
         if error is None:
             return result
         error.result = result
         raise error
+
+    @property
+    def _scales(self) -> bool:
+        """Whether rows are to be scaled to unit length."""
+        wish = self._terms.normalize
+        if isinstance(wish, bool):
+            return wish
+        return self._terms.normalized is False or not self._memory.is_unit(self._space)
 
     def _name_culprits(self) -> EmbeddingError:
         """Return one error for all refused inputs, which names them by index."""

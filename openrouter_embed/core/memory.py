@@ -12,8 +12,10 @@ class ModelMemory:
 
     def __init__(self) -> None:
         self._floats: set[str] = set()
+        self._distrusted: set[str] = set()
         self._hosts: dict[str, str] = {}
         self._widths: dict[str, int] = {}
+        self._unit: dict[str, bool] = {}
 
     def width(self, space: str) -> int | None:
         """Return the width of vectors seen in a space; every later one must have it, too."""
@@ -22,6 +24,14 @@ class ModelMemory:
     def seen(self, space: str, width: int) -> None:
         """Remember the width of the first vectors of a space."""
         self._widths.setdefault(space, width)
+
+    def is_unit(self, space: str) -> bool:
+        """Whether the first vectors of a space had unit length; none that did not are known."""
+        return self._unit.get(space, True)
+
+    def measured(self, space: str, *, unit: bool) -> None:
+        """Remember of the first vectors of a space whether they had unit length."""
+        self._unit.setdefault(space, unit)
 
     def host(self, route: str) -> str | None:
         """Return the host that served first under a model and preferences, if one has."""
@@ -38,3 +48,12 @@ class ModelMemory:
     def blame(self, model: str) -> None:
         """Remember that base64 failed for this model."""
         self._floats.add(model)
+
+    def distrusts(self, model: str) -> bool:
+        """Whether what this model sent as base64 could not be believed."""
+        return model in self._distrusted
+
+    def distrust(self, model: str) -> None:
+        """Remember that base64 of this model is not to be believed, whoever asks for it."""
+        self._floats.add(model)
+        self._distrusted.add(model)

@@ -291,9 +291,13 @@ class BodyMaker:
             "user": settings.user,
             "provider": settings.provider.to_wire() or None,
             "input_type": send_type,
+            "session_id": settings.session_id,
+            "trace": dict(settings.trace) or None,
             **settings.extra_body,
         }
         self._rest = {name: value for name, value in fields.items() if value is not None}
+        self.headers = _cache_headers(settings)
+        """What goes out beside the bodies."""
         self.route = f"{settings.model} {encode(fields['provider']).decode()}"
         """What decides who may serve: hosts are remembered under it."""
 
@@ -312,6 +316,22 @@ class BodyMaker:
                 **rest,
             }
         )
+
+
+_CACHE_HEADER: Final = "X-OpenRouter-Cache"
+
+
+def _cache_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
+    wish = settings.router_cache
+    if wish is False:
+        return ()
+    if any(name.lower().startswith(_CACHE_HEADER.lower()) for name in settings.default_headers):
+        raise ConfigurationError(
+            "`router_cache` and `default_headers` both speak of OpenRouter's cache: leave the "
+            f"`{_CACHE_HEADER}` headers out."
+        )
+    seconds = () if wish is True else ((f"{_CACHE_HEADER}-TTL", f"{wish:.0f}"),)
+    return ((_CACHE_HEADER, "true"), *seconds)
 
 
 def pin(preferences: dict[str, Any], host: str) -> dict[str, Any]:

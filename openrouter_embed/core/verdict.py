@@ -81,9 +81,11 @@ STATUS_RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys((400, 413, 422), _REFUSED),
     401: Rule("the key is refused", Retry.NEVER, scope=Scope.CALL),
     402: Rule("no credit left", Retry.NEVER, scope=Scope.CALL),
-    403: Rule("not permitted", Retry.NEVER, scope=Scope.CALL),
+    403: Rule("not permitted: moderation, a guardrail, a region", Retry.NEVER, scope=Scope.CALL),
     404: Rule("no such model or no host for it", Retry.NEVER, scope=Scope.CALL),
-    **dict.fromkeys((408, 425, 500, 502, 503, 504, *range(520, 528)), _FAILING),
+    **dict.fromkeys((408, 425, 500, 502, 503, *range(520, 528)), _FAILING),
+    499: Rule("the router takes us for gone, and we wait", Retry.FEW, Signal.TROUBLED),
+    504: Rule("the host took too long for the router", Retry.ALWAYS, Signal.TROUBLED),
     **dict.fromkeys((429, 529), _THROTTLED),
     **{
         status: Rule("the server cannot do this", Retry.NEVER, scope=Scope.CALL)
@@ -106,8 +108,14 @@ SPECIAL_RULES: Final[dict[str, Rule]] = {
     "parameter": Rule(
         "a refusal that names the model, a parameter or a policy", Retry.NEVER, scope=Scope.CALL
     ),
-    "told_not_to": Rule("`x-should-retry: false`", Retry.NEVER),
+    "told_not_to": Rule(
+        "`x-should-retry: false`, or `error.availability.retryable: false`", Retry.NEVER
+    ),
     "told_to": Rule("`x-should-retry: true` on 409 or 5xx", Retry.ALWAYS, Signal.TROUBLED),
+    "comes_back": Rule(
+        "403 or 404 with `error.availability.retryable: true`", Retry.ALWAYS, Signal.TROUBLED,
+        scope=Scope.CALL,
+    ),
 }  # fmt: skip
 
 FAULT_RULES: Final[dict[FaultKind, Rule]] = {
@@ -129,6 +137,10 @@ FAULT_RULES: Final[dict[FaultKind, Rule]] = {
 ANSWER_RULES: Final[dict[str, Rule]] = {
     "empty": Rule("200 with an empty body", Retry.ONCE),
     "json": Rule("200 with a body that is not whole JSON", Retry.ONCE),
+    "unbelieved": Rule(
+        "200 in base64 at a width that nobody knows; asked again in floats, once for all",
+        Retry.NEVER,
+    ),
     "provider": Rule("200 from another host than the pinned one", Retry.FEW),
     "*": Rule("200 with vectors that cannot be trusted", Retry.NEVER),
 }
@@ -163,6 +175,7 @@ class Problem:
     message: str = ""
     code: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    availability: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def judge(
@@ -207,6 +220,8 @@ def _judge_fault(fault: Fault) -> Verdict:
 
 def _judge_status(status: int, reply: Reply, problem: Problem, key_origin: str) -> Verdict:
     after = retry_after(reply.headers, problem.metadata, reply.wall)
+    if after is None:
+        after = _scaled(problem.availability.get("retry_after"), 1.0)
     name, rule = _classify(status, reply, problem, after)
     error = _api_error(status, reply.status, problem, after, key_origin)
     return Verdict(
@@ -217,8 +232,11 @@ def _judge_status(status: int, reply: Reply, problem: Problem, key_origin: str) 
 def _classify(status: int, reply: Reply, problem: Problem, after: float | None) -> tuple[str, Rule]:
     plain = STATUS_RULES.get(status, _FINAL)
     told = reply.headers.get("x-should-retry", "").strip().lower()
-    if told == "false" and plain.retry is not Retry.NEVER:
+    worth = problem.availability.get("retryable")
+    if (told == "false" or worth is False) and plain.retry is not Retry.NEVER:
         return "told_not_to", SPECIAL_RULES["told_not_to"]
+    if worth is True and status in (403, 404):
+        return "comes_back", SPECIAL_RULES["comes_back"]
     if told == "true" and (status == 409 or status >= 500) and plain.retry is Retry.NEVER:
         return "told_to", SPECIAL_RULES["told_to"]
     for name, applies in _SPECIAL_CASES:
@@ -313,6 +331,7 @@ def _api_error(
         code=hide_keys(printable(kind, 80)) if isinstance(kind, str) else None,
         provider=hide_keys(printable(provider, 80)) if isinstance(provider, str) else None,
         detail=_without_keys(problem.metadata),
+        availability=_without_keys(problem.availability),
         retry_after=after,
     )
 
@@ -364,14 +383,13 @@ def _problem(error: Mapping[str, Any]) -> Problem:
     metadata = error.get("metadata")
     data = dict(cast("dict[str, Any]", metadata)) if isinstance(metadata, dict) else {}
     availability = error.get("availability")
-    if isinstance(availability, dict):
-        wait = cast("dict[str, Any]", availability).get("retry_after")
-        data.setdefault("retry_after_seconds", wait)
+    told = cast("dict[str, Any]", availability) if isinstance(availability, dict) else {}
     return Problem(
         status=code if whole else None,
         message=_message(error.get("message")),
         code=code if isinstance(code, str) else None,
         metadata=data,
+        availability=told,
     )
 
 

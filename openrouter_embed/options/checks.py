@@ -7,6 +7,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import warnings
@@ -147,6 +148,49 @@ def _is_json(table: dict[str, Any]) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return True
+
+
+LONGEST_SESSION_ID: Final = 256
+ROUTER_CACHE_SECONDS: Final = range(1, 86_401)
+
+
+def check_session_id(name: str, value: object) -> str | None:
+    """Check a name for a session: a text that is not too long for the API, or `None`."""
+    text = check_maybe_text(name, value)
+    if text is not None and len(text) > LONGEST_SESSION_ID:
+        raise ConfigurationError(f"`{name}` may have {LONGEST_SESSION_ID} characters at most.")
+    return text
+
+
+def check_trace(name: str, value: object) -> dict[str, Any]:
+    """Check what is told to observability tools: a mapping that JSON can carry."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"`{name}` takes a mapping.")
+    table = {str(k): v for k, v in cast(Mapping[object, object], value).items()}
+    if not _is_json(table):
+        raise ConfigurationError(f"`{name}` holds something that JSON cannot carry.")
+    return copy.deepcopy(table)
+
+
+def check_normalize(name: str, value: object) -> bool | str:
+    """Check a truth value, or the word that leaves it to the model's vectors."""
+    if value == AUTO and isinstance(value, str):
+        return AUTO
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"`{name}` must be True, False or {AUTO!r}.")
+    return value
+
+
+def check_router_cache(name: str, value: object) -> bool | float:
+    """Check a truth value, or a number of seconds that the API takes."""
+    if isinstance(value, bool):
+        return value
+    last = ROUTER_CACHE_SECONDS[-1]
+    if not isinstance(value, (int, float)) or not 1 <= value <= last:
+        raise ConfigurationError(f"`{name}` must be True, False or 1 to {last:,} seconds.")
+    return value
 
 
 def check_seconds(name: str, value: object) -> float:

@@ -46,6 +46,8 @@ class SharedOptions(TypedDict, total=False):
     query_instruction: str | None
     provider: ProviderPreferences | Mapping[str, Any] | None
     user: str | None
+    session_id: str | None
+    trace: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
     timeout: float
     deadline: float | None
@@ -54,7 +56,8 @@ class SharedOptions(TypedDict, total=False):
     max_batch_tokens: int | None
     long_input: Literal["error", "split"]
     empty: Literal["error", "zeros"]
-    normalize: bool
+    normalize: bool | Literal["auto"]
+    router_cache: bool | float
     pin_provider: bool
     on_progress: Callable[[Progress], None] | None
 

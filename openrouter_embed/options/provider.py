@@ -20,7 +20,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from openrouter_embed.errors import ConfigurationError, printable
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.guard import printable
 from openrouter_embed.options.names import unknown_name
 
 if TYPE_CHECKING:

@@ -133,6 +133,17 @@ class OptionTable:
     user: str | None = _for_call(
         checks.check_maybe_text, "Your name for the end user, sent with every request."
     )
+    session_id: str | None = _for_call(
+        checks.check_session_id,
+        "What a run of requests belongs to, at most 256 characters; else `OPENROUTER_SESSION_ID`.",
+        variable="OPENROUTER_SESSION_ID",
+    )
+    trace: Mapping[str, Any] = _for_call(
+        checks.check_trace,
+        "What observability tools are told of a request, sent as it is.",
+        empty=dict[str, Any],
+        shown=False,
+    )
     extra_body: Mapping[str, Any] = _for_call(
         checks.check_body,
         "More fields for the request body, sent as they are.",
@@ -170,8 +181,16 @@ class OptionTable:
         default="error",
         vectors=True,
     )
-    normalize: bool = _for_call(
-        checks.check_flag, "Scale vectors to unit length.", default=False, vectors=True
+    normalize: bool | str = _for_call(
+        checks.check_normalize,
+        "Scale vectors to unit length; `auto` does so where the model's are not.",
+        default=False,
+        vectors=True,
+    )
+    router_cache: bool | float = _for_call(
+        checks.check_router_cache,
+        "Whether OpenRouter may answer out of its own cache, or for how many seconds it may keep.",
+        default=False,
     )
     pin_provider: bool = _for_call(
         checks.check_flag, "Keep to the host that served first.", default=False, vectors=True
