@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from openrouter_embed import ConfigurationError, ImageInput
-from openrouter_embed.adapting import kind_of
+from openrouter_embed.adapting import MediaInput, kind_of
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """Two letters at least: `C:` begins a path."""
@@ -45,7 +45,7 @@ def read_query(text: object) -> list[str]:
     return [text]
 
 
-def read_images(uris: object) -> list[ImageInput]:
+def read_images(uris: object) -> list[ImageInput | MediaInput]:
     """Open the images at paths, https URLs or data URLs.
 
     Raises:
@@ -61,8 +61,8 @@ def _elements(name: str, values: object) -> list[object]:
     return list(cast("Iterable[object]", values))
 
 
-def _read_image(at: int, uri: object) -> ImageInput:
-    if isinstance(uri, ImageInput):
+def _read_image(at: int, uri: object) -> ImageInput | MediaInput:
+    if isinstance(uri, (ImageInput, MediaInput)):
         return uri
     if not isinstance(uri, (str, os.PathLike)):
         raise ConfigurationError(

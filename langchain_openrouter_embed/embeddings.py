@@ -38,7 +38,7 @@ from langchain_openrouter_embed._options import (
 )
 from langchain_openrouter_embed._usage import report_usage
 from openrouter_embed import ConfigurationError, EmbeddingError
-from openrouter_embed.adapting import KEY_VARIABLE, aguarded, guarded
+from openrouter_embed.adapting import KEY_VARIABLE, LengthWatch, aguarded, guarded
 
 if TYPE_CHECKING:
     import os
@@ -53,9 +53,10 @@ if TYPE_CHECKING:
 
     from langchain_openrouter_embed._options import EmbeddingsOptions, EmbedOptions
     from openrouter_embed import EmbeddingClient, EmbeddingResult, ImageInput, Usage
+    from openrouter_embed.adapting import MediaInput
 
     Role = Literal["query", "document"]
-    Image = str | os.PathLike[str] | ImageInput
+    Image = str | os.PathLike[str] | ImageInput | MediaInput
 
 
 class _Checked(dict[str, Any]):
@@ -197,6 +198,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     )
 
     _client: EmbeddingClient = PrivateAttr()
+    _lengths: LengthWatch = PrivateAttr(default_factory=lambda: LengthWatch("LangChain"))
 
     @guarded
     def __init__(self, **options: Unpack[EmbeddingsOptions]) -> None:
@@ -290,10 +292,11 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         role: Role = "document",
         **overrides: Unpack[EmbedOptions],
     ) -> list[list[float]]:
-        """Embed images, each by its path, https URL or data URL.
+        """Embed images, each by its path, https URL or data URL, or other media.
 
         Args:
-            uris: Where the images are. Files are read here, URLs by the model's host.
+            uris: Where the images are. Files are read here, URLs by the model's host. Other media
+                as `AudioInput`, `VideoInput` or `FileInput`.
             role: Whether they are to be found or to be searched with.
             overrides: As `embed_documents`.
 
@@ -370,6 +373,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
             report_usage(model, error.result)
             raise
         report_usage(model, result)
+        self._lengths.look(result, model)
         return result
 
     async def _aembed(
@@ -389,6 +393,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
             report_usage(model, error.result)
             raise
         report_usage(model, result)
+        self._lengths.look(result, model)
         return result
 
     @property

@@ -17,6 +17,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from openrouter_embed import ImageInput
+from openrouter_embed.adapting import MediaInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from llama_index.core.storage.kvstore.types import BaseKVStore
 
 Vector: TypeAlias = "list[float]"
-Item: TypeAlias = "str | ImageInput | tuple[str | ImageInput, ...]"
+Medium: TypeAlias = "ImageInput | MediaInput"
+Item: TypeAlias = "str | Medium | tuple[str | Medium, ...]"
 
 COLLECTION: Final = "openrouter_embed"
 FIELD: Final = "embedding"
@@ -143,13 +145,27 @@ def _content(item: Item) -> bytes | None:
 
     What stands behind an https URL may change, and an empty text is never bought.
     """
-    parts = (item,) if isinstance(item, (str, ImageInput)) else item
-    if any(isinstance(part, ImageInput) and not part.url.startswith("data:") for part in parts):
+    parts = (item,) if isinstance(item, (str, ImageInput, MediaInput)) else item
+    if any(_elsewhere(part) for part in parts):
         return None
     if isinstance(item, str):
         return b"text:" + item.encode("utf-8", "surrogatepass") if item else None
-    pairs = [("text", part) if isinstance(part, str) else ("image", part.url) for part in parts]
-    return b"content:" + json.dumps(pairs).encode()
+    return b"content:" + json.dumps([_pair(part) for part in parts]).encode()
+
+
+def _elsewhere(part: str | Medium) -> bool:
+    """Whether a medium is named by where it is; what is there may change."""
+    if isinstance(part, MediaInput):
+        return part.data[:8].lower() == "https://"
+    return isinstance(part, ImageInput) and not part.url.startswith("data:")
+
+
+def _pair(part: str | Medium) -> tuple[str, str]:
+    if isinstance(part, str):
+        return "text", part
+    if isinstance(part, MediaInput):
+        return f"{part.kind}/{part.format}", part.data
+    return "image", part.url
 
 
 def _vector(value: Mapping[str, Any] | None, width: int | None) -> Vector | None:

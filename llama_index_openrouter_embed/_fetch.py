@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 from openrouter_embed import EmbeddingError, InvalidResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from llama_index_openrouter_embed._cache import Item, Shelf, Vector
     from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient, EmbeddingResult
 
+    Watched = Callable[[EmbeddingResult], EmbeddingResult]
+
 
 def fetch(
-    client: EmbeddingClient, items: Sequence[Item], shelf: Shelf | None, **call: Any
+    client: EmbeddingClient,
+    items: Sequence[Item],
+    shelf: Shelf | None,
+    watched: Watched,
+    **call: Any,
 ) -> list[Vector]:
     """Return one vector for each input; no two of them are the same list.
 
@@ -29,13 +35,13 @@ def fetch(
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
     if shelf is None:
-        return client.embed(items, lists=True, **call).tolist()
+        return watched(client.embed(items, lists=True, **call)).tolist()
     found = shelf.read(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
-            fresh = _table(missing, client.embed(missing, lists=True, **call))
+            fresh = _table(missing, watched(client.embed(missing, lists=True, **call)))
         except EmbeddingError as error:
             shelf.write(_arrived(missing, error.result))
             _renumber(error, items, missing, found)
@@ -45,7 +51,11 @@ def fetch(
 
 
 async def afetch(
-    client: AsyncEmbeddingClient, items: Sequence[Item], shelf: Shelf | None, **call: Any
+    client: AsyncEmbeddingClient,
+    items: Sequence[Item],
+    shelf: Shelf | None,
+    watched: Watched,
+    **call: Any,
 ) -> list[Vector]:
     """Do what `fetch` does, awaited.
 
@@ -53,13 +63,13 @@ async def afetch(
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
     if shelf is None:
-        return (await client.embed(items, lists=True, **call)).tolist()
+        return watched(await client.embed(items, lists=True, **call)).tolist()
     found = await shelf.aread(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
-            fresh = _table(missing, await client.embed(missing, lists=True, **call))
+            fresh = _table(missing, watched(await client.embed(missing, lists=True, **call)))
         except EmbeddingError as error:
             await shelf.awrite(_arrived(missing, error.result))
             _renumber(error, items, missing, found)

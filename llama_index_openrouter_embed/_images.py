@@ -13,12 +13,14 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from openrouter_embed import ConfigurationError, ImageInput
+from openrouter_embed.adapting import MediaInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
-Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
+ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput | MediaInput"
+Part: TypeAlias = ImageLike
+Medium: TypeAlias = ImageInput | MediaInput
 
 PLACEHOLDER: Final = "<image>"
 
@@ -29,12 +31,12 @@ def list_images(images: Iterable[ImageLike]) -> list[ImageLike]:
     Raises:
         ConfigurationError: This is one image, or none at all.
     """
-    if isinstance(images, (str, bytes, bytearray, BytesIO, ImageInput, os.PathLike)):
+    if isinstance(images, (str, bytes, bytearray, BytesIO, ImageInput, MediaInput, os.PathLike)):
         raise ConfigurationError("Pass a list of images, even for one.")
     return list(images)
 
 
-def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
+def read_images(images: Sequence[ImageLike]) -> list[Medium]:
     """Read images from wherever each is.
 
     Raises:
@@ -43,7 +45,7 @@ def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
     return [_read_numbered(image, at) for at, image in enumerate(images)]
 
 
-def _read_numbered(image: ImageLike, at: int) -> ImageInput:
+def _read_numbered(image: ImageLike, at: int) -> Medium:
     try:
         return read_image(image)
     except ConfigurationError as error:
@@ -51,8 +53,8 @@ def _read_numbered(image: ImageLike, at: int) -> ImageInput:
     raise ConfigurationError(f"Image {at}: {reason}")
 
 
-def read_image(image: ImageLike) -> ImageInput:
-    """Read one image.
+def read_image(image: ImageLike) -> Medium:
+    """Read one image; another medium that has been read already is taken as well.
 
     Raises:
         ConfigurationError: It cannot be read, or is none.
@@ -71,8 +73,8 @@ def _read_string(image: str) -> ImageInput:
     return ImageInput.from_path(image)
 
 
-def _read_object(image: object) -> ImageInput:
-    if isinstance(image, ImageInput):
+def _read_object(image: object) -> Medium:
+    if isinstance(image, (ImageInput, MediaInput)):
         return image
     if isinstance(image, BytesIO):
         return ImageInput.from_bytes(image.getvalue())
@@ -85,7 +87,7 @@ def _read_object(image: object) -> ImageInput:
     )
 
 
-def read_parts(parts: Sequence[Part]) -> tuple[str | ImageInput, ...]:
+def read_parts(parts: Sequence[Part]) -> tuple[str | Medium, ...]:
     """Read the parts of one joint input; strings are texts.
 
     Raises:
@@ -104,9 +106,13 @@ def describe(image: ImageLike) -> str:
         return os.fspath(image)
     if isinstance(image, str) and image[:5].lower() != "data:":
         return image
-    return PLACEHOLDER
+    return _placeholder(image)
 
 
-def describe_parts(parts: Sequence[str | ImageInput]) -> str:
+def _placeholder(image: object) -> str:
+    return f"<{image.kind}>" if isinstance(image, MediaInput) else PLACEHOLDER
+
+
+def describe_parts(parts: Sequence[str | Medium]) -> str:
     """Return what an event shows of a joint input."""
-    return "\n".join(part if isinstance(part, str) else PLACEHOLDER for part in parts)
+    return "\n".join(part if isinstance(part, str) else _placeholder(part) for part in parts)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openrouter_embed import EmbeddingClient, Usage
+from openrouter_embed.adapting import LengthWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from openrouter_embed import EmbeddingResult
 
 
 class Throttle:
@@ -81,6 +84,7 @@ class Link:
         rate_limiter: Any,
         restored: bool,
     ) -> None:
+        self._lengths = LengthWatch("LlamaIndex")
         self.throttle = Throttle(options.get("limiter"), rate_limiter)
         built: dict[str, Any] = {
             **options,
@@ -109,6 +113,11 @@ class Link:
             for name, limit in wanted.items()
             if limit is not None
         }
+
+    def watched(self, result: EmbeddingResult) -> EmbeddingResult:
+        """Return a result, with a warning the first time that its vectors lack unit length."""
+        self._lengths.look(result, self.settings.model)
+        return result
 
     @property
     def usage(self) -> Usage:

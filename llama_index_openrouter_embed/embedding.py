@@ -434,11 +434,12 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _embed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return fetch(self._link.client, items, self._shelf(role), **call)
+        return fetch(self._link.client, items, self._shelf(role), self._link.watched, **call)
 
     async def _aembed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return await afetch(self._link.client.as_async(), items, self._shelf(role), **call)
+        client, shelf = self._link.client.as_async(), self._shelf(role)
+        return await afetch(client, items, shelf, self._link.watched, **call)
 
     def _limits(self) -> dict[str, int]:
         asked = "embed_batch_size" in self.model_fields_set

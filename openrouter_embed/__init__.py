@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
+    from openrouter_embed.lengths import NotNormalizedWarning
+    from openrouter_embed.media import AudioInput, FileInput, VideoInput
     from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
         ModelProfile,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "APIError",
     "AsyncEmbeddingClient",
+    "AudioInput",
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
@@ -57,6 +60,7 @@ __all__ = [
     "EmbeddingError",
     "EmbeddingResult",
     "Estimate",
+    "FileInput",
     "ImageInput",
     "InsufficientCreditsError",
     "InvalidResponseError",
@@ -66,6 +70,7 @@ __all__ = [
     "ModelProfile",
     "MultipleProvidersWarning",
     "NotFoundError",
+    "NotNormalizedWarning",
     "Options",
     "PermissionDeniedError",
     "Progress",
@@ -74,6 +79,7 @@ __all__ = [
     "ServerError",
     "TransportError",
     "Usage",
+    "VideoInput",
     "__version__",
     "find_profile",
     "register_profile",
@@ -82,10 +88,12 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "AudioInput": "media",
     "CallOptions": "options.keywords",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
+    "FileInput": "media",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
     "Limiter": "options.keywords",
@@ -94,7 +102,9 @@ _HOMES = {
     "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
+    "NotNormalizedWarning": "lengths",
     "Usage": "result",
+    "VideoInput": "media",
     "find_profile": "options.models",
     "register_profile": "options.models",
     "unregister_profile": "options.models",

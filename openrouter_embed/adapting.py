@@ -7,6 +7,8 @@ Rules of this file:
 from __future__ import annotations
 
 from openrouter_embed.guard import aguarded, guarded, kind_of
+from openrouter_embed.lengths import LengthWatch
+from openrouter_embed.media import MediaInput
 from openrouter_embed.options.key import KEY_VARIABLE
 from openrouter_embed.options.keywords import ClientOptions
 from openrouter_embed.options.names import unknown_name
@@ -16,6 +18,8 @@ __all__ = [
     "KEY_VARIABLE",
     "OPTIONS",
     "ClientOptions",
+    "LengthWatch",
+    "MediaInput",
     "Option",
     "aguarded",
     "guarded",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.guard import kind_of, printable
+from openrouter_embed.media import MediaInput
 from openrouter_embed.options.checks import encodable
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class ImageInput:
             raise ConfigurationError(f"An image's bytes cannot be a {type(data).__name__}.")
         _check_size(len(data))
         found = media_type or next((t for mark, t in _SIGNATURES if data.startswith(mark)), None)
+        if media_type is None and data[:4] == b"RIFF" and data[8:12] != b"WEBP":
+            found = None  # the same container holds sound and films
         if found is None:
             raise ConfigurationError(
                 "These bytes are no PNG, JPEG, GIF, WebP or BMP image; pass `media_type=` for "
@@ -152,8 +155,10 @@ def _check_size(size: int) -> None:
         )
 
 
-Part: TypeAlias = str | ImageInput
-Input: TypeAlias = str | Sequence[int] | ImageInput | Sequence[Part] | Mapping[str, Any]
+Part: TypeAlias = str | ImageInput | MediaInput
+Input: TypeAlias = (
+    str | Sequence[int] | ImageInput | MediaInput | Sequence[Part] | Mapping[str, Any]
+)
 Inputs: TypeAlias = Input | Sequence[Input] | Iterable[Input] | Iterable[object]
 """The last is for lists that mix forms, whose type a checker works out as a list of objects."""
 
@@ -178,7 +183,7 @@ def read_inputs(inputs: object) -> list[str | Item]:
     Raises:
         ConfigurationError: Some input cannot be embedded; names it by index.
     """
-    if isinstance(inputs, (str, ImageInput)):
+    if isinstance(inputs, (str, ImageInput, MediaInput)):
         return [_read_item(inputs, 0)]
     if isinstance(inputs, Mapping):
         return [_read_item(cast("Mapping[str, object]", inputs), 0)]
@@ -221,7 +226,7 @@ def _read_item(item: object, at: int) -> str | Item:
     if isinstance(item, str):
         # Not `str(item)`: an enumeration's member would give its name instead of its text.
         return _check_text(str.__str__(item), at)
-    if isinstance(item, ImageInput):
+    if isinstance(item, (ImageInput, MediaInput)):
         return _content([item.to_part()])
     if isinstance(item, Mapping):
         return _read_mapping(cast(Mapping[str, object], item), at)
@@ -233,7 +238,7 @@ def _read_item(item: object, at: int) -> str | Item:
     if _is_array(item):
         return _read_tokens(item.tolist(), at)  # type: ignore[attr-defined]
     raise ConfigurationError(
-        f"Input {at} is a {kind_of(item)}; inputs are strings, token ids or images."
+        f"Input {at} is a {kind_of(item)}; inputs are strings, token ids, images or other media."
     )
 
 
@@ -272,7 +277,7 @@ def _read_parts(parts: Sequence[object], at: int) -> Item:
         )
     wire: list[Mapping[str, object]] = []
     for part in parts:
-        if isinstance(part, ImageInput):
+        if isinstance(part, (ImageInput, MediaInput)):
             wire.append(part.to_part())
         elif isinstance(part, str) and part:
             wire.append({"type": "text", "text": _check_text(str.__str__(part), at)})
@@ -281,7 +286,7 @@ def _read_parts(parts: Sequence[object], at: int) -> Item:
         else:
             raise ConfigurationError(
                 f"Input {at} holds a {type(part).__name__}; the parts of a joint input are strings "
-                "and `ImageInput`s."
+                "and `ImageInput`s, or other media."
             )
     return _content(wire)
 
