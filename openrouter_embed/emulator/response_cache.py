@@ -3,7 +3,7 @@
 Rules:
     * it works only where a request asks for it, and knows a request by its body;
     * vectors are deterministic here, so remembering that a body was answered is enough;
-    * used on the server's event loop alone.
+    * used on the server's event loop, but for being cleared.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ class ResponseCache:
 
     def __init__(self) -> None:
         self._until: dict[bytes, float] = {}
+
+    def clear(self) -> None:
+        """Forget every answer."""
+        self._until = {}
 
     def status(self, body: object, headers: Mapping[str, str], now: float) -> str:
         """HIT, MISS, or nothing where the cache was not asked for."""

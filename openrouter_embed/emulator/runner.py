@@ -150,7 +150,7 @@ class Emulator:
 
     def reset(self) -> None:
         """Set the counters to zero and empty the log; numbering restarts at 1."""
-        self._known_server().ledger.reset()
+        self._known_server().reset()
 
     def _known_server(self) -> Server:
         if self._server is None:

@@ -82,6 +82,11 @@ class Server:
         app.router.add_route("*", "/{anything:.*}", self._not_found)
         return app
 
+    def reset(self) -> None:
+        """Forget what was asked so far."""
+        self.ledger.reset()
+        self._cache.clear()
+
     async def warm_up(self) -> None:
         """Load the vector back-end before the first request is timed."""
         await self._in_worker(self._embedder.warm_up)
