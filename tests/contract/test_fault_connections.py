@@ -31,7 +31,7 @@ from openrouter_embed.errors import (
     DeadlineExceededError,
     TransportError,
 )
-from openrouter_embed.shells import connections
+from openrouter_embed.shells.attempt import shut_down
 from openrouter_embed.shells.route import CA_VARIABLES
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
@@ -49,7 +49,7 @@ def _immediate():
 def connect_timeout():
     """Give up connecting after 0.3 seconds instead of ten."""
     with ExitStack() as stack:
-        for shell in ("connections", "aiohttp_shell"):
+        for shell in ("requests_shell", "aiohttp_shell"):
             stack.enter_context(mock.patch(f"openrouter_embed.shells.{shell}.CONNECT_TIMEOUT", 0.3))
         yield
 
@@ -101,7 +101,7 @@ def test_a2_connecting_has_a_limit_of_its_own(shell, dark, connect_timeout):
 
 
 def test_a2_the_deadline_holds_while_connecting(shell, dark, connect_timeout):
-    with mock.patch("openrouter_embed.shells.connections.CONNECT_TIMEOUT", 1.0):
+    with mock.patch("openrouter_embed.shells.requests_shell.CONNECT_TIMEOUT", 1.0):
         seen = run(shell, [TEXT], {"base_url": dark, "deadline": 0.4})
     assert type(seen.error) is DeadlineExceededError
     assert 0.35 < seen.elapsed < 0.4 + slack()
@@ -350,7 +350,7 @@ def test_ending_an_encrypted_connection_never_takes_its_encryption_off(shell):
     context = ssl.create_default_context()
     tls = context.wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False)
     with tls, theirs:
-        connections._shut_down(tls)
+        shut_down(tls)
         with pytest.raises(OSError):
             tls.send(b"Authorization: Bearer key")
         assert tls._sslobj is not None
