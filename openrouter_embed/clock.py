@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def _second_copy() -> Any:
-    spec = _public.__spec__
-    if spec is None or spec.loader is None:
-        return _public
+    spec: Any = _public.__spec__
     copy = module_from_spec(spec)
     spec.loader.exec_module(copy)
     return copy

@@ -87,12 +87,14 @@ _CUT: Final = (FaultKind.RESET, FaultKind.PROTOCOL)
 """What is wrong with a body is that it was cut, whatever urllib3 calls it."""
 
 
-def classify(error: BaseException, *, in_body: bool) -> FaultKind | None:
+def classify(error: BaseException, attempt: Attempt) -> FaultKind | None:
     """Return the kind of an exception of `requests`, `urllib3` or the standard library."""
     chain = list(_linked(error))
     for wanted, kind in _FAULTS:
-        if any(isinstance(link, wanted) for link in chain):
-            return FaultKind.TRUNCATED if in_body and kind in _CUT else kind
+        # What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault.
+        beyond = kind is FaultKind.PROXY and attempt.sock is not None
+        if not beyond and any(isinstance(link, wanted) for link in chain):
+            return FaultKind.TRUNCATED if attempt.in_body and kind in _CUT else kind
     return None
 
 
@@ -138,7 +140,7 @@ class RequestsTransport:
             current.reset(outer)
 
     def _fault(self, error: Exception, attempt: Attempt) -> Fault:
-        kind = classify(error, in_body=attempt.in_body)
+        kind = classify(error, attempt)
         found = unforeseen(error) if kind is None else None
         forget_frames(error)
         stale = kind is FaultKind.RESET and attempt.reused
