@@ -197,8 +197,8 @@ def _bounded(text: str | None, default: int, low: int, high: int) -> int:
     return min(max(int(text), low), high) if text and text.isdecimal() else default
 
 
-def key_body(usage: float) -> dict[str, object]:
-    """What GET /key tells of the key: spent so far, and no limit."""
+def key_body(usage: float, besides: Mapping[str, object]) -> dict[str, object]:
+    """What GET /key tells of the key: spent so far, no limit, and what was set besides."""
     return {
         "data": {
             "label": _KEY_LABEL,
@@ -207,5 +207,6 @@ def key_body(usage: float) -> dict[str, object]:
             "limit_remaining": None,
             "is_free_tier": False,
             "rate_limit": {"requests": -1, "interval": "10s"},
+            **besides,
         }
     }

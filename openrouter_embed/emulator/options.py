@@ -7,8 +7,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 Backend = Literal["auto", "wordllama", "hashed"]
@@ -36,6 +36,8 @@ class EmulatorOptions:
         byok: Whether the hosts bill a key of the user's own: then ``cost`` is the router's fee.
         availability: Whether refusals of a route carry ``error.availability``, as documented.
         page_size: Rows of a listing where the request names no limit.
+        more_models: Rows that stand in the listings besides the models that are served.
+        key_fields: What ``GET /key`` tells besides, or otherwise.
         backend: Where vectors come from; "auto" takes wordllama where it is installed.
         max_body_bytes: Larger request bodies are answered 413.
         log_size: How many requests the log keeps; the oldest go first.
@@ -53,6 +55,8 @@ class EmulatorOptions:
     byok: bool = False
     availability: bool = False
     page_size: int = 500
+    more_models: Sequence[Mapping[str, object]] = ()
+    key_fields: Mapping[str, object] = field(default_factory=dict[str, object])
     backend: Backend = "auto"
     max_body_bytes: int = 32 * 1024 * 1024
     log_size: int = 1000

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypedDict
 from openrouter_embed.emulator.options import EmulatorOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -44,6 +44,11 @@ class OptionChanges(TypedDict, total=False):
     fixed_time: float | None
     fixed_ids: bool
     faults: Fault | None
+    byok: bool
+    availability: bool
+    page_size: int
+    more_models: Sequence[Mapping[str, object]]
+    key_fields: Mapping[str, object]
     backend: Backend
     max_body_bytes: int
     log_size: int

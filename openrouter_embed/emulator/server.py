@@ -204,6 +204,7 @@ class Server:
         return self._json(self._page(request, models))
 
     def _page(self, request: web.Request, rows: list[dict[str, object]]) -> dict[str, object]:
+        rows = [*rows, *map(dict, self._options.more_models)]
         return answers.page(request.path, rows, request.query, self._options.page_size)
 
     async def _key(self, request: web.Request) -> web.Response:
@@ -211,7 +212,7 @@ class Server:
             self._check_key(request)
         except ApiError as error:
             return self._json(error.body(), status=error.status)
-        return self._json(answers.key_body(self.ledger.stats.cost))
+        return self._json(answers.key_body(self.ledger.stats.cost, self._options.key_fields))
 
     async def _not_found(self, request: web.Request) -> web.Response:
         del request
