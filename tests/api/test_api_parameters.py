@@ -357,7 +357,9 @@ EVERY_CALL_OPTION = {
     "query_instruction": "Find it",
     "provider": {"only": ["DeepInfra"]},
     "user": "u",
-    "extra_body": {"session_id": "s"},
+    "session_id": "s",
+    "trace": {"trace_id": "t"},
+    "extra_body": {"newer": "n"},
     "timeout": 30.0,
     "deadline": 30.0,
     "max_retries": 0,
@@ -366,6 +368,7 @@ EVERY_CALL_OPTION = {
     "long_input": "split",
     "empty": "zeros",
     "normalize": True,
+    "router_cache": 60,
     "pin_provider": True,
     "on_progress": print,
 }

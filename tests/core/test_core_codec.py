@@ -65,6 +65,32 @@ def items(*texts):
 # ---------------------------------------------------------------- what is believed
 
 
+@pytest.mark.parametrize(("size", "believable"), [(8, {3}), (8, set()), (6, {2})])
+def test_base64_of_a_width_that_nobody_knows_is_not_believed(size, believable):
+    """Numbers of another format are finite all the same."""
+    text = base64.b64encode(b"\x3f" * size).decode()
+    body = json.dumps({"data": [{"index": 0, "embedding": text}]}).encode()
+    with pytest.raises(InvalidResponseError, match=f"{size} bytes") as caught:
+        codec.decode(body, 1, None, lambda width: np.empty((1, width), np.float32), believable)
+    assert caught.value.reason == "unbelieved"
+
+
+@pytest.mark.parametrize("believable", [None, {2}, {1, 2}])
+def test_base64_of_a_known_width_is(believable):
+    text = base64.b64encode(b"\x3f" * 8).decode()
+    body = json.dumps({"data": [{"index": 0, "embedding": text}]}).encode()
+    allocate = lambda width: np.empty((1, width), np.float32)  # noqa: E731 - what `decode` asks for
+    assert codec.decode(body, 1, None, allocate, believable).width == 2
+
+
+def test_base64_beside_floats_of_its_width_is_believed():
+    text = base64.b64encode(b"\x3f" * 8).decode()
+    data = [{"index": 0, "embedding": text}, {"index": 1, "embedding": [1.0, 2.0]}]
+    body = json.dumps({"data": data}).encode()
+    allocate = lambda width: np.empty((2, width), np.float32)  # noqa: E731 - what `decode` asks for
+    assert codec.decode(body, 2, None, allocate, set()).width == 2
+
+
 def test_floats_arrive_as_sent():
     assert rows(body()) == VECTORS
 

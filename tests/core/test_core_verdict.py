@@ -284,6 +284,36 @@ def test_the_body_may_say_when_to_come_back(metadata, wanted):
     assert v.retry_after({}, metadata, 0.0) == wanted
 
 
+def test_what_is_said_of_availability_is_kept_and_puts_nothing_into_the_detail():
+    told = {"code": "no_endpoints", "retryable": False, "retry_after": 6, "fallback_models": ["a"]}
+    error = judge(404, {"availability": told, "metadata": {"x": 1}}).error
+    assert (error.availability, error.detail) == (told, {"x": 1})
+    assert judge(404, {"availability": "soon"}).error.availability == {}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_the_router_calls_worth_it_is_tried_again(status):
+    verdict = judge(status, {"availability": {"retryable": True}})
+    assert (verdict.rule.retry, verdict.rule.scope) == (v.Retry.ALWAYS, v.Scope.CALL)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 529])
+def test_what_the_router_calls_vain_is_final(status):
+    verdict = judge(status, {"availability": {"retryable": False}})
+    assert verdict.rule.retry is v.Retry.NEVER
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 413, 422])
+def test_what_is_refused_for_good_stays_refused_whatever_the_router_calls_it(status):
+    verdict = judge(status, {"availability": {"retryable": True}})
+    assert verdict.rule.retry is v.Retry.NEVER
+
+
+def test_a_key_that_a_server_echoes_is_masked_there_too():
+    told = judge(404, {"availability": {"note": "sk-or-v1-abcdefgh"}}).error.availability
+    assert told == {"note": "sk-***"}
+
+
 def test_availability_may_say_when_to_come_back():
     assert judge(429, {"availability": {"retry_after": 6}}).after == 6.0
     known = {"availability": {"retry_after": 6}, "metadata": {"retry_after_seconds": 5}}

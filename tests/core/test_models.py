@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from openrouter_embed.catalogue import KeyInfo, ModelInfo, read_key_info, read_models
+from openrouter_embed.catalogue import KeyInfo, ModelInfo, Pages, read_key_info, read_models
+from openrouter_embed.core.bill import Prices
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options import models as module
 from openrouter_embed.options.models import (
@@ -112,6 +113,68 @@ def test_a_model_is_read_whole():
     assert model.profile.pattern == "*"
 
 
+def test_prices_of_media_are_read_beside_that_of_texts():
+    pricing = {"prompt": "2e-7", "image": "4.5e-7", "audio": "6.5e-6", "video": "-1"}
+    (model,) = read_models({"data": [{"id": "x", "pricing": pricing}]})
+    assert (model.image_price, model.audio_price) == (4.5e-7, 6.5e-6)
+    assert (model.video_price, model.file_price) == (None, None)
+    assert model.prices == Prices(2e-7, {"image": 4.5e-7, "audio": 6.5e-6})
+    assert ModelInfo(id="x").prices is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "served", "length"),
+    [(8192, None, 8192), (32_768, 32_000, 32_000), (-1, 512, 512), (-1, -1, None), (True, 0, None)],
+)
+def test_the_smaller_context_counts_and_minus_one_is_unknown(listed, served, length):
+    row = {"id": "x", "context_length": listed, "top_provider": {"context_length": served}}
+    assert read_models({"data": [row]})[0].context_length == length
+
+
+@pytest.mark.parametrize("target", ["a/b", {"id": "a/b"}, {"slug": "a/b"}])
+def test_the_target_of_an_alias_is_read_in_any_form(target):
+    (model,) = read_models({"data": [{"id": "~a/latest", "alias_target": target}]})
+    assert model.alias_target == "a/b"
+
+
+def test_an_alias_without_a_target_is_profiled_by_its_own_name():
+    (model,) = read_models({"data": [{"id": "~baai/bge-m3-latest", "alias_target": 3}]})
+    assert model.alias_target == ""
+    assert model.profile.pattern == "baai/bge-m3*"
+
+
+def page(*ids, following=None):
+    return {"data": [{"id": name} for name in ids], "links": {"next": following}}
+
+
+def test_pages_are_followed_to_the_end():
+    pages = Pages("/models")
+    assert pages.next == "/models"
+    pages.add(page("a", "b", following="/api/v1/embeddings/models?offset=2&limit=2&x=y"))
+    assert pages.next == "/models?offset=2&limit=2"
+    pages.add(page("c"))
+    assert pages.next is None
+    assert [model.id for model in pages.models] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["https://evil.example/?offset=x", "?limit=5", "", 3, {"offset": 5}, "?offset=-1", "/a b"],
+)
+def test_only_a_place_within_the_list_is_taken_from_a_page(following):
+    pages = Pages("/models")
+    pages.add(page("a", following=following))
+    assert pages.next is None
+
+
+def test_a_page_that_brings_nothing_new_is_the_last():
+    pages = Pages("/models")
+    for _ in range(2):
+        pages.add(page("a", "b", following="?offset=0"))
+    assert pages.next is None
+    assert len(pages.models) == 2
+
+
 @pytest.mark.parametrize("data", [None, {}, "x", [None, 3, {}, {"id": 3}, {"name": "n"}]])
 def test_what_is_no_model_is_left_out(data):
     assert read_models({"data": data}) == []
@@ -141,3 +204,29 @@ def test_a_key_is_read_whole_or_as_far_as_it_makes_sense():
     )
     assert read_key_info({"data": {"label": 3, "is_free_tier": "no"}}) == KeyInfo()
     assert read_key_info({}) == KeyInfo()
+
+
+@pytest.mark.parametrize(
+    ("data", "remaining"),
+    [
+        ({"limit_remaining": 98.5, "effective_budget": 0}, 0),
+        ({"limit_remaining": 98.5, "effective_budget": {"remaining": 3.5}}, 3.5),
+        ({"limit_remaining": 1.5, "effective_budget": {"limit_remaining": 3}}, 1.5),
+        ({"limit_remaining": None, "effective_budget": 2}, 2),
+        ({"limit_remaining": 7, "effective_budget": {"name": "x"}}, 7),
+        ({}, None),
+    ],
+)
+def test_what_is_left_is_the_smallest_of_the_limits(data, remaining):
+    assert read_key_info({"data": data}).remaining == remaining
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [({"remaining": 38}, 38), ({"limit": 50, "used": 12}, 38), ({"limit": 50, "used": 60}, 0),
+     ({"limit": 50}, None), (None, None)],
+)  # fmt: skip
+def test_free_requests_of_the_day_are_read(told, left):
+    assert (
+        read_key_info({"data": {"free_model_daily_requests": told}}).free_requests_remaining == left
+    )
