@@ -17,7 +17,10 @@ from openrouter_embed import ImageInput
 from openrouter_embed.emulator import Emulator
 from openrouter_embed.options.provider import PERCENTILES, QUANTIZATIONS, SORTS
 
-KEYS = ["model", "input", "encoding_format", "dimensions", "user", "provider", "input_type"]
+KEYS = [
+    "model", "input", "encoding_format", "dimensions", "user", "provider", "input_type",
+    "session_id", "trace",
+]  # fmt: skip
 VALID = Draft202012Validator(REQUEST)
 
 characters = st.characters(codec="utf-8")
@@ -72,6 +75,8 @@ options = st.fixed_dictionaries(
         "dimensions": st.integers(1, 16) | st.none(),
         "encoding_format": st.sampled_from(["auto", "float", "base64"]),
         "user": words | st.none(),
+        "session_id": words,
+        "trace": st.dictionaries(words, words, max_size=2),
         "provider": providers | st.none(),
     },
 )
