@@ -50,7 +50,7 @@ def test_every_field_of_the_request_has_a_row_in_the_order_of_the_wire():
     names = [cell.strip("`") for cell in rows("Request") if cell.startswith("`")]
     assert sorted(names) == sorted(SPECIFICATION["request"]["properties"])
     assert names == ["model", "input", "encoding_format", "dimensions", "user", "provider",
-                     "input_type"]  # fmt: skip
+                     "input_type", "session_id", "trace"]  # fmt: skip
 
 
 def test_every_provider_preference_has_a_row():
