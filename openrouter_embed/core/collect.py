@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from openrouter_embed.core import codec
-from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
-from openrouter_embed.result import EmbeddingResult, Usage
+from openrouter_embed.lists import empty_lists, write_lists
+from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,8 @@ class Collector:
         self.width = width
         self._fallback_width = fallback_width
         self.delivered = 0
+        self.believed = False
+        """Whether any answer was, if only for parts of inputs."""
         self.host = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
@@ -89,6 +91,7 @@ class Collector:
                 self._rows = None
             raise
         self.width = answer.width
+        self.believed = True
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         self._flags.setdefault("zero", []).extend(zeros)
@@ -171,6 +174,26 @@ class Collector:
     def settled(self) -> int:
         """Units delivered or failed."""
         return self.delivered + len(self.failures)
+
+    def progress(self) -> Progress:
+        """Return how far the call has come, in inputs."""
+        total = self.plan.count
+        return Progress(
+            done=self.settled * total // max(1, self.count), total=total, usage=self.usage
+        )
+
+    def culprits(self) -> EmbeddingError:
+        """Return one error for all refused inputs, which names them by index."""
+        positions = self.plan.positions()
+        bad = sorted(at for unit in self.failures for at in positions[unit])
+        # What is raised carries a result, what is listed does not.
+        error = copy.copy(self.failures[min(self.failures)])
+        if self.plan.count > 1:
+            shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+            refused = f"{len(bad)} of {self.plan.count} inputs were refused (index {shown})"
+            error.message = f"{refused}: {error}"
+            error.args = (error.message,)
+        return error
 
     def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
         """Put rows into input order.

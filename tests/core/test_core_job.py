@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from core_world import (
-    MODEL,
     SETTINGS,
     World,
     answer,
@@ -21,12 +20,12 @@ from core_world import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openrouter_embed.core.job import ATTEMPT_HEADER, Ports, make_terms
+from openrouter_embed.core.call import ATTEMPT_HEADER
+from openrouter_embed.core.callbacks import Callbacks
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import START, Pacer
-from openrouter_embed.core.steps import Abort, Done, Send, Wait
-from openrouter_embed.core.wire import Fault, FaultKind, Reply
+from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
 from openrouter_embed.errors import (
     BadRequestError,
     BudgetExceededError,
@@ -150,7 +149,7 @@ def test_vectors_are_scaled_to_one_on_demand():
 def test_a_job_without_listeners_is_content():
     world = World(steady())
     job = world.job(2)
-    job._ports = Ports(chance=lambda: 0.5, wake=lambda: world.wake(0))
+    job._callbacks = Callbacks(chance=lambda: 0.5, wake=lambda: world.wake(0))
     world.run()
     assert len(job.result()) == 2
 
@@ -852,29 +851,6 @@ def test_an_outcome_nobody_waits_for_is_ignored():
     job.feed(1, RESET, world.now)
     job.feed(99, RESET, world.now)
     assert len(job.result()) == 1
-
-
-# ---------------------------------------------------------------- terms
-
-
-def test_terms_come_from_the_settings():
-    terms = make_terms(
-        SETTINGS.replace(deadline=5.0, dimensions=8, max_retries=1, timeout=3.0),
-        "return",
-        100.0,
-        price=0.5,
-        lists=True,
-    )
-    assert (terms.deadline, terms.width, terms.max_retries, terms.timeout) == (105.0, 8, 1, 3.0)
-    assert (terms.model, terms.on_error, terms.price, terms.spread) == (MODEL, "return", 0.5, True)
-    assert (terms.base64, terms.expected_width) == (True, 1536)
-    assert not terms.limited
-
-
-def test_free_models_get_few_requests():
-    assert not make_terms(
-        SETTINGS.replace(model="a/b:free"), "raise", 0.0, price=None, lists=False
-    ).spread
 
 
 # ---------------------------------------------------------------- whatever comes

@@ -26,7 +26,7 @@ FORBIDDEN_IN_CORE = {
     "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess",
     "sys", "tempfile", "threading", "time", "tqdm", "urllib", "urllib3", "uuid", "warnings",
 }  # fmt: skip
-CORE_FRIENDS = {"options", "inputs", "errors", "guard", "result", "core"}
+CORE_FRIENDS = {"options", "inputs", "errors", "guard", "lists", "result", "core"}
 """Rooms the core may look into: data and settings, no client, shell or engine."""
 
 
