@@ -57,23 +57,20 @@ class Batch:
 
 
 class Backlog:
-    """What one call still has to send."""
+    """What one call still has to send.
+
+    Attributes:
+        fresh: Units that were never sent.
+        due: The moment from which something may be sent again, if anything is to be.
+    """
 
     def __init__(self, plan: Plan, limits: Limits, *, spread: bool) -> None:
+        self.fresh = len(plan.units)
+        self.due: float | None = None
         self._packer = Packer(plan, limits)
         self._spread = spread
         self._numbers = itertools.count()
         self._again: list[tuple[float, int, Batch]] = []
-
-    @property
-    def fresh(self) -> int:
-        """Units that were never sent."""
-        return self._packer.remaining
-
-    @property
-    def due(self) -> float | None:
-        """The moment from which something may be sent again, if anything is to be."""
-        return self._again[0][0] if self._again else None
 
     @property
     def hunting(self) -> bool:
@@ -88,15 +85,18 @@ class Backlog:
             spread: Over how many requests the call is to be spread.
             probe: Whether nothing is known of the server yet.
         """
-        if self._again and self._again[0][0] <= now:
-            return heapq.heappop(self._again)[2]
-        if not self._spread:
-            return Batch(self._packer.take(1))
-        return Batch(self._packer.take(spread, probe=probe))
+        if self.due is not None and self.due <= now:
+            batch = heapq.heappop(self._again)[2]
+            self.due = self._again[0][0] if self._again else None
+            return batch
+        units = self._packer.take(spread if self._spread else 1, probe=probe and self._spread)
+        self.fresh -= len(units)
+        return Batch(units)
 
     def put_back(self, batch: Batch, ready: float = AT_ONCE) -> None:
         """Have a batch sent again, from a moment on."""
         heapq.heappush(self._again, (ready, next(self._numbers), batch))
+        self.due = self._again[0][0]
 
     def put_halves(self, batch: Batch, *, smaller: bool) -> None:
         """Have both halves of a refused batch sent; `smaller` keeps later ones as small."""
@@ -111,6 +111,7 @@ class Backlog:
         """Send no more parts of an input that has failed: they would be paid in vain."""
         self._again = [entry for entry in self._again if not lost(entry[2].units[0])]
         heapq.heapify(self._again)
+        self.due = self._again[0][0] if self._again else None
 
 
 class Packer:

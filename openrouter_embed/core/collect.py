@@ -85,7 +85,8 @@ class Collector:
 
         try:
             answer = codec.decode(body, len(units), self.width, allocate)
-            _check_host(answer.provider, host)
+            if host:
+                _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
                 self._rows = None
@@ -94,7 +95,8 @@ class Collector:
         self.believed = True
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
-        self._flags.setdefault("zero", []).extend(zeros)
+        if zeros:
+            self._flags.setdefault("zero", []).extend(zeros)
         self._note(self._place(units, target), answer)
         return _usage(answer.usage, self.delivered - before)
 
@@ -215,12 +217,12 @@ class Collector:
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position(),
+            failures=self._by_position() if self.failures else {},
             usage=self.usage,
             model=self._model,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
-            flags=self._flags_by_position(),
+            flags=self._flags_by_position() if self._flags else {},
             prepared=prepared,
         )
 
@@ -242,18 +244,15 @@ class Collector:
         return self._rows
 
     def _by_position(self) -> dict[int, EmbeddingError]:
-        if not self.failures:
-            return {}
         positions = self.plan.positions()
         pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
         return dict(sorted(pairs, key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}
-        positions = self.plan.positions() if any(self._flags.values()) else []
+        positions = self.plan.positions()
         for name, units in self._flags.items():
-            if units:
-                table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
+            table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
         return table
 
 
@@ -263,8 +262,8 @@ def _shared(rows: Matrix, prepared: object) -> Matrix:
     return rows
 
 
-def _check_host(served: str, wanted: str | None) -> None:
-    if wanted and served and served != wanted:
+def _check_host(served: str, wanted: str) -> None:
+    if served and served != wanted:
         raise InvalidResponseError(
             f"The vectors came from {served}, but this client keeps to {wanted}.",
             reason="provider",
