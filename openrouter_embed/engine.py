@@ -12,11 +12,11 @@ import logging
 import os
 import random
 import threading
-import time
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -204,7 +204,7 @@ class Engine:
         )
         return Job(
             call.plan(inputs),
-            call.begin(time.monotonic(), self._price(settings.model)),
+            call.begin(monotonic(), self._price(settings.model)),
             pacer=self.pacer,
             memory=self.memory,
             callbacks=callbacks,
@@ -284,7 +284,7 @@ class Engine:
         return Fetch(
             path,
             self.settings,
-            now=time.monotonic(),
+            now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
             public=path == MODELS_PATH,

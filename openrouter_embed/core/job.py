@@ -181,14 +181,7 @@ class Job:
         expires = None if call.limited else now + call.settings.timeout
         flight = Flight(batch, ticket, encoding, now, self._flow.idle, held, expires)
         self._flights[request.id] = flight
-        return Send(request, self._flights.soonest(call.deadline) if self._alone else None)
-
-    @property
-    def _alone(self) -> bool:
-        """Whether one request is in flight, its time running, and nothing else is to be done."""
-        rest = self._backlog.fresh or self._hunt.suspects or self._aborts
-        waits = rest or self._backlog.due is not None
-        return len(self._flights) == 1 and not waits and not self._call.limited
+        return Send(request)
 
     def _stop_spending(self, batch: Batch, ticket: Ticket, now: float) -> None:
         """Wait for what is in flight, which may cost less than it reserved; else end the call."""
