@@ -21,6 +21,7 @@ import numpy as np
 import pybase64
 
 from openrouter_embed.core import edges
+from openrouter_embed.core.belief import refuse_unbelievable
 from openrouter_embed.errors import InvalidResponseError
 from openrouter_embed.guard import printable
 
@@ -91,7 +92,7 @@ def decode(
     count: int,
     width: int | None,
     allocate: Callable[[int], Matrix],
-    believable: Collection[int] | None = None,
+    believable: Collection[int | None] | None = None,
 ) -> Accepted:
     """Check an answer in full and write its vectors.
 
@@ -110,7 +111,7 @@ def decode(
     answer, rows = _read(trim(body), count)
     order, unindexed = _order(answer.data)
     if believable is not None:
-        _refuse_unbelievable(rows, believable)
+        refuse_unbelievable(rows, believable)
     width = _common_width(rows, width)
     matrix = allocate(width)
     _fill(matrix, order, rows)
@@ -293,18 +294,6 @@ def _from_floats(content: memoryview, at: int) -> list[float]:
         reason="component" if finite else "not_finite",
         index=at,
     )
-
-
-def _refuse_unbelievable(rows: Sequence[Row], believable: Collection[int]) -> None:
-    seen = {len(row) for row in rows if not isinstance(row, bytes)}
-    for size in {len(row) for row in rows if isinstance(row, bytes)}:
-        if size % 4 or (size // 4 not in believable and size // 4 not in seen):
-            raise InvalidResponseError(
-                f"The vectors came in base64, as {size} bytes each: float32 numbers of a width "
-                "that was neither asked for nor is known of this model, or numbers of another "
-                "format. Pass `encoding_format='float'`.",
-                reason="unbelieved",
-            )
 
 
 def _common_width(rows: Sequence[Row], width: int | None) -> int:

@@ -8,17 +8,18 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
 from openrouter_embed.core import codec
-from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
-from openrouter_embed.result import EmbeddingResult, Usage, is_unit
+from openrouter_embed.lists import empty_lists, write_lists
+from openrouter_embed.result import EmbeddingResult, Progress, Usage, is_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,8 @@ class Collector:
         self.width = width
         self._fallback_width = fallback_width
         self.delivered = 0
+        self.believed = False
+        """Whether any answer was, if only for parts of inputs."""
         self.host = ""
         self.unit: bool | None = None
         """Whether the first vector that came has unit length; `None` where it is all zeros."""
@@ -73,6 +76,7 @@ class Collector:
             InvalidResponseError: The answer cannot be trusted; nothing of it was kept.
         """
         target: Matrix | None = None
+        believable = (self.width, self._fallback_width)
 
         def allocate(width: int) -> Matrix:
             nonlocal target
@@ -84,28 +88,23 @@ class Collector:
             return target
 
         try:
-            answer = codec.decode(body, len(units), self.width, allocate, self._believable)
-            _check_host(answer.provider, host)
+            answer = codec.decode(body, len(units), self.width, allocate, believable)
+            if host:
+                _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
                 self._rows = None
             raise
         self.width = answer.width
+        self.believed = True
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
-        self._flags.setdefault("zero", []).extend(zeros)
-        self._measure(units, target)
-        self._note(self._place(units, target), answer)
-        return _usage(answer.usage, self.delivered - before)
-
-    @property
-    def _believable(self) -> frozenset[int]:
-        """Widths that vectors in base64 may have: asked for, known of the model, or seen."""
-        return frozenset(w for w in (self.width, self._fallback_width) if w is not None)
-
-    def _measure(self, units: Sequence[int], target: Matrix | None) -> None:
+        if zeros:
+            self._flags.setdefault("zero", []).extend(zeros)
         if self.unit is None and self._rows is not None:
             self.unit = is_unit(self._rows[units[0]] if target is None else target[0])
+        self._note(self._place(units, target), answer)
+        return _usage(answer.usage, self.delivered - before)
 
     def _prepare(self, units: Sequence[int]) -> None:
         """Make Python lists of rows now, while the caller has nothing to do but wait."""
@@ -185,6 +184,26 @@ class Collector:
         """Units delivered or failed."""
         return self.delivered + len(self.failures)
 
+    def progress(self) -> Progress:
+        """Return how far the call has come, in inputs."""
+        total = self.plan.count
+        return Progress(
+            done=self.settled * total // max(1, self.count), total=total, usage=self.usage
+        )
+
+    def culprits(self) -> EmbeddingError:
+        """Return one error for all refused inputs, which names them by index."""
+        positions = self.plan.positions()
+        bad = sorted(at for unit in self.failures for at in positions[unit])
+        # What is raised carries a result, what is listed does not.
+        error = copy.copy(self.failures[min(self.failures)])
+        if self.plan.count > 1:
+            shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+            refused = f"{len(bad)} of {self.plan.count} inputs were refused (index {shown})"
+            error.message = f"{refused}: {error}"
+            error.args = (error.message,)
+        return error
+
     def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
         """Put rows into input order.
 
@@ -205,12 +224,12 @@ class Collector:
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position(),
+            failures=self._by_position() if self.failures else {},
             usage=self.usage,
             model=self._model,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
-            flags=self._flags_by_position(),
+            flags=self._flags_by_position() if self._flags else {},
             prepared=prepared,
         )
 
@@ -232,18 +251,15 @@ class Collector:
         return self._rows
 
     def _by_position(self) -> dict[int, EmbeddingError]:
-        if not self.failures:
-            return {}
         positions = self.plan.positions()
         pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
         return dict(sorted(pairs, key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}
-        positions = self.plan.positions() if any(self._flags.values()) else []
+        positions = self.plan.positions()
         for name, units in self._flags.items():
-            if units:
-                table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
+            table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
         return table
 
 
@@ -253,8 +269,8 @@ def _shared(rows: Matrix, prepared: object) -> Matrix:
     return rows
 
 
-def _check_host(served: str, wanted: str | None) -> None:
-    if wanted and served and served != wanted:
+def _check_host(served: str, wanted: str) -> None:
+    if served and served != wanted:
         raise InvalidResponseError(
             f"The vectors came from {served}, but this client keeps to {wanted}.",
             reason="provider",
@@ -284,7 +300,7 @@ def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
         prompt_tokens=int(prompt),
         total_tokens=int(prompt if total is None else total),
         cost=_number(table.get("cost")),
-        byok_cost=_byok_cost(table),
+        byok_cost=0.0 if table.get("is_byok") is False else _byok_cost(table),
         requests=1,
         inputs=inputs,
     )
@@ -292,13 +308,23 @@ def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
 
 def _byok_cost(table: Mapping[str, Any]) -> float:
     """Return what the host bills by itself, to a key of the user's own."""
-    own = table.get("is_byok")
-    if own is False or (own is not True and table.get("cost") != 0):
+    if table.get("is_byok") is not True and table.get("cost") != 0:
         return 0.0  # then the cost that is told includes what the host asks
     details = table.get("cost_details")
     if not isinstance(details, dict):
         return 0.0
     return _number(cast("dict[str, Any]", details).get("upstream_inference_cost")) or 0.0
+
+
+CACHE_STATUS: Final = "x-openrouter-cache-status"
+"""The header that tells whether OpenRouter's own response cache answered."""
+
+
+def from_router_cache(usage: Usage, status: str) -> Usage:
+    """Count an answer out of OpenRouter's own cache: it costs nothing, told or not."""
+    if status.strip().upper() != "HIT":
+        return usage
+    return replace(usage, cost=usage.cost or 0.0, router_cache_hits=1)
 
 
 LARGEST: Final = 1e15

@@ -14,6 +14,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+from openrouter_embed.errors import BudgetExceededError
+
 MARGIN: Final = 2.5
 """How many times its estimate a text may cost: columns of digits come near."""
 
@@ -47,10 +49,17 @@ class Ledger:
         """Return the most that something estimated at an amount is expected to cost."""
         return self._factor * amount
 
+    def refusal(self, amount: float) -> BudgetExceededError:
+        """Return the error of what was not let through."""
+        return BudgetExceededError(
+            f"The next request could pass `max_cost` of ${self.limit:g}: it may cost up to "
+            f"${self.most(amount):.3g}, and ${self.spent:.3g} are spent."
+        )
+
     def reserve(self, amount: float) -> bool:
         """Set an amount aside; `False` if the limit could be passed."""
         with self._lock:
-            most = self.spent + self.most(self.held + amount)
+            most = self.spent + self._factor * (self.held + amount)
             if self.limit is not None and most > self.limit:
                 return False
             self.held += amount

@@ -21,17 +21,15 @@ class ModelMemory:
         """Return the width of vectors seen in a space; every later one must have it, too."""
         return self._widths.get(space)
 
-    def seen(self, space: str, width: int) -> None:
-        """Remember the width of the first vectors of a space."""
+    def seen(self, space: str, width: int, *, unit: bool | None = None) -> None:
+        """Remember of the first vectors of a space how wide, and whether of unit length."""
         self._widths.setdefault(space, width)
+        if unit is not None:
+            self._unit.setdefault(space, unit)
 
     def is_unit(self, space: str) -> bool:
         """Whether the first vectors of a space had unit length; none that did not are known."""
         return self._unit.get(space, True)
-
-    def measured(self, space: str, *, unit: bool) -> None:
-        """Remember of the first vectors of a space whether they had unit length."""
-        self._unit.setdefault(space, unit)
 
     def host(self, route: str) -> str | None:
         """Return the host that served first under a model and preferences, if one has."""
@@ -45,15 +43,17 @@ class ModelMemory:
         """Whether base64 has failed for this model."""
         return model in self._floats
 
-    def blame(self, model: str) -> None:
-        """Remember that base64 failed for this model."""
+    def blame(self, model: str, *, distrust: bool = False) -> None:
+        """Remember that base64 failed for this model.
+
+        Args:
+            model: The model.
+            distrust: Whether what came is not to be believed, whoever asks for it.
+        """
         self._floats.add(model)
+        if distrust:
+            self._distrusted.add(model)
 
     def distrusts(self, model: str) -> bool:
         """Whether what this model sent as base64 could not be believed."""
         return model in self._distrusted
-
-    def distrust(self, model: str) -> None:
-        """Remember that base64 of this model is not to be believed, whoever asks for it."""
-        self._floats.add(model)
-        self._distrusted.add(model)

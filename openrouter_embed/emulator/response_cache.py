@@ -1,9 +1,9 @@
 """The router's own response cache, as far as a client sees it: which requests it has seen.
 
-Rules:
-    * it works only where a request asks for it, and knows a request by its body;
-    * vectors are deterministic here, so remembering that a body was answered is enough;
-    * used on the server's event loop, but for being cleared.
+Rules of this file:
+- It works only where a request asks for it, and knows a request by its body.
+- Vectors are deterministic here, so remembering that a body was answered is enough.
+- Used on the server's event loop, but for being cleared.
 """
 
 from __future__ import annotations

@@ -9,12 +9,11 @@ from core_world import SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrouter_embed.core.backlog import SMALLEST_SPREAD, Packer
 from openrouter_embed.core.bill import FLAT, Counting, Prices
 from openrouter_embed.core.plan import (
-    SMALLEST_SPREAD,
     BodyMaker,
     Limits,
-    Packer,
     make_limits,
     make_plan,
     unit_tokens,
@@ -117,26 +116,20 @@ def test_tokens_are_estimated_by_kind():
     assert unit_tokens(alone, Counting()) == FLAT
 
 
+def counted(*inputs, special=0):
+    counting = Counting(special, {"image": 258})
+    return make_plan(read_inputs(inputs), "", zeros_for_empty=False, counting=counting)
+
+
 def test_media_are_priced_by_their_kind_and_texts_by_theirs():
-    plan = make_plan(
-        read_inputs([["hello", IMAGE], "hello"]),
-        "",
-        zeros_for_empty=False,
-        counting=Counting(2, {"image": 258}),
-    )
+    plan = counted(["hello", IMAGE], "hello", special=2)
     text = estimate_tokens("hello") + 2
     assert plan.cost([0], Prices(2.0, {"image": 10.0})) == 2.0 * text + 258 * 10.0
     assert plan.cost([0, 1], Prices(2.0)) == 2.0 * (2 * text + 258)
 
 
 def test_media_without_a_rule_are_named_unless_they_are_free():
-    video = {"content": [{"type": "input_video", "input_video": {"data": "AAAA"}}]}
-    plan = make_plan(
-        read_inputs([IMAGE, video]),
-        "",
-        zeros_for_empty=False,
-        counting=Counting(0, {"image": 258}),
-    )
+    plan = counted(IMAGE, {"content": [{"type": "input_video", "input_video": {"data": "AAAA"}}]})
     assert plan.without_rule(Prices(1.0)) == ["video"]
     assert plan.without_rule(Prices(0.0)) == []
     assert plan.without_rule(Prices(1.0, {"video": 0.0})) == []

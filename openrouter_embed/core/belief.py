@@ -1,0 +1,36 @@
+"""Which vectors in base64 are believed: numbers of another format decode to finite garbage.
+
+Rules of this file:
+- Nothing but the width tells float32 numbers from smaller ones: a width that nobody has asked for,
+  that is not known of the model and was not seen in floats is not believed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openrouter_embed.errors import InvalidResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+def refuse_unbelievable(rows: Sequence[bytes | list[float]], believable: Collection[int]) -> None:
+    """Refuse vectors in base64 of a width that nobody knows.
+
+    Args:
+        rows: The vectors of one answer; bytes are those that came in base64.
+        believable: Widths that are known; those of rows that came as floats are, too.
+
+    Raises:
+        InvalidResponseError: There is one.
+    """
+    seen = {len(row) for row in rows if not isinstance(row, bytes)}
+    for size in {len(row) for row in rows if isinstance(row, bytes)}:
+        if size % 4 or (size // 4 not in believable and size // 4 not in seen):
+            raise InvalidResponseError(
+                f"The vectors came in base64, as {size} bytes each: float32 numbers of a width "
+                "that was neither asked for nor is known of this model, or numbers of another "
+                "format. Pass `encoding_format='float'`.",
+                reason="unbelieved",
+            )
