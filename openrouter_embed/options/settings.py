@@ -148,7 +148,7 @@ class Options(_SharedOptions, total=False):
         max_concurrency: Most requests in flight; fewer while the server bears no more.
         limiter: Your own rate limiter, asked once per request sent, retries included.
         max_cost: USD that the client may spend in its life; what would pass it is not sent.
-        proxy: URL of an HTTP proxy; else the environment's.
+        proxy: URL of an HTTP or SOCKS proxy (extra `socks`); else the environment's.
         ca_bundle: File or folder of the certificates to trust, instead of the built-in ones.
         session: Your own `requests.Session`, for synchronous calls.
         dimensions: Width of the vectors; `None` is the model's own.
@@ -588,8 +588,9 @@ def _proxy(name: str, value: object) -> str | None:
         return None
     url = _text(name, value)
     parts = _split(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _plain_url(url):
-        raise ConfigurationError(f"`{name}` must be an http(s) URL.")
+    kinds = ("http", "https", "socks5", "socks5h")
+    if parts.scheme not in kinds or not parts.hostname or not _plain_url(url):
+        raise ConfigurationError(f"`{name}` must be the URL of an http(s) or socks5(h) proxy.")
     return url
 
 

@@ -14,45 +14,32 @@ import contextlib
 import io
 import socket
 import ssl
+import sys
 import threading
-import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.clock import call_later, monotonic, wall
+from openrouter_embed.core.codec import TooLargeError, decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
-    CONNECT_TIMEOUT,
-    SOCKET_SLACK,
-    Fault,
-    FaultKind,
-    Outcome,
-    Reply,
-    Request,
-    fault,
-)
-from openrouter_embed.errors import EmbeddingError
-from openrouter_embed.shells.route import find_route
+    CONNECT_TIMEOUT, SOCKET_SLACK, Fault, FaultKind, Outcome, Reply, Request,
+)  # fmt: skip
+from openrouter_embed.shells.route import Route, find_route
 from openrouter_embed.shells.shared import (
-    FramingError,
-    check_head,
-    check_status,
-    conceal,
-    forget_frames,
-    unforeseen,
-)
+    Body, FramingError, Table, check_head, check_status, classify, conceal, fault_of,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
     from openrouter_embed.options.settings import Settings
 
-# The first type that occurs anywhere in an exception's chain decides.
-_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
+_FAULTS: Final[Table] = (
     (ssl.SSLError, FaultKind.TLS),
     (ssl.CertificateError, FaultKind.TLS),
     (aiohttp.ClientSSLError, FaultKind.TLS),
@@ -74,22 +61,14 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
 )
 
 
-def classify(error: BaseException, *, in_body: bool) -> FaultKind | None:
-    """Return the kind of an exception of `aiohttp` or the standard library."""
-    chain = list(_linked(error))
-    for wanted, kind in _FAULTS:
-        if any(isinstance(link, wanted) for link in chain):
-            return FaultKind.TRUNCATED if in_body and kind is FaultKind.RESET else kind
-    return None
-
-
-def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    yield error
-    if depth < 6:
-        inner = (error.__cause__, error.__context__, getattr(error, "os_error", None))
-        for link in inner:
-            if isinstance(link, BaseException):
-                yield from _linked(link, depth + 1)
+def _faults() -> Table:
+    """Return the table; with the extra `socks` in use, whatever its library raises is in it."""
+    socks: Any = sys.modules.get("python_socks")
+    if socks is None:
+        return _FAULTS
+    mine = (socks.ProxyError, socks.ProxyTimeoutError, socks.ProxyConnectionError)
+    split = next(at for at, row in enumerate(_FAULTS) if row[1] is FaultKind.CONNECT)
+    return (*_FAULTS[:split], *((error, FaultKind.CONNECT) for error in mine), *_FAULTS[split:])
 
 
 GRACE: Final = 1.0
@@ -175,7 +154,7 @@ class AiohttpTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._route = find_route(settings)
+        self._route = find_route(settings, "aiohttp_socks")
         self._headers = settings.headers()
         self._lock = threading.Lock()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
@@ -185,21 +164,9 @@ class AiohttpTransport:
         trace = _Trace()
         try:
             return await self._exchange(request, trace)
-        except EmbeddingError as error:
-            return Fault(FaultKind.LOCAL, error.message)
-        except TooLargeError:
-            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
-        except ContentError:
-            return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            return self._fault(error, trace)
-
-    def _fault(self, error: Exception, trace: _Trace) -> Fault:
-        kind = classify(error, in_body=trace.in_body)
-        found = unforeseen(error) if kind is None else None
-        forget_frames(error)
-        stale = kind is FaultKind.RESET and trace.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
+            kind = classify(error, _faults(), in_body=trace.in_body)
+            return fault_of(error, request, self._route.host, kind, reused=trace.reused)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
@@ -210,7 +177,7 @@ class AiohttpTransport:
             data=_payload(request.body),
             headers=sent,
             allow_redirects=False,
-            proxy=self._route.proxy,
+            proxy=None if self._route.socks else self._route.proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK)
             ),
@@ -221,7 +188,7 @@ class AiohttpTransport:
             body = await _read(response, request.max_reply)
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
         content = conceal(content, sent["Authorization"])
-        return Reply(response.status, headers, content, time.time())
+        return Reply(response.status, headers, content, wall())
 
     def _request_headers(self, request: Request) -> dict[str, str]:
         return {
@@ -241,7 +208,7 @@ class AiohttpTransport:
             lane = self._lanes.get(loop)
             if lane is None:
                 open_ones = {at: lane for at, lane in self._lanes.items() if not at.is_closed()}
-                lane = _Lane(_make_session(tls), loop)
+                lane = _Lane(_make_session(tls, self._route), loop)
                 self._lanes = {**open_ones, loop: lane}
         await lane.open()
         return lane.session
@@ -272,13 +239,22 @@ class AiohttpTransport:
         return list(lanes.items())
 
 
-def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+def _make_connector(tls: ssl.SSLContext | bool, route: Route) -> aiohttp.TCPConnector:
+    # The job bounds the requests in flight; a second bound here would eat into attempt timeouts.
+    if not route.socks:
+        return aiohttp.TCPConnector(limit=0, ssl=tls, resolver=aiohttp.ThreadedResolver())
+    from aiohttp_socks import ProxyConnector  # noqa: PLC0415 - an extra
+
+    scheme, _, rest = cast(str, route.proxy).partition("://")
+    by_proxy = scheme.lower() == "socks5h"
+    return ProxyConnector.from_url(f"socks5://{rest}", rdns=by_proxy, limit=0, ssl=tls)
+
+
+def _make_session(tls: ssl.SSLContext | bool, route: Route) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_on_reuse)
-    # The job bounds the requests in flight; a second bound here would eat into attempt timeouts.
-    connector = aiohttp.TCPConnector(limit=0, ssl=tls, resolver=aiohttp.ThreadedResolver())
     session = aiohttp.ClientSession(
-        connector=connector,
+        connector=_make_connector(tls, route),
         auto_decompress=False,
         response_class=_Answer,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -298,21 +274,20 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
+    body = Body(limit)
     content = response.content
     told = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     _end_with_connection(response, open_ended=not told)
-    async for piece in content.iter_chunked(262_144):
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            response.close()
-            raise TooLargeError
+    try:
+        async for piece in content.iter_chunked(262_144):
+            body.add(piece)
+    except TooLargeError:
+        response.close()
+        raise
     error = content.exception()
     if error is not None:
         raise error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return body.whole()
 
 
 def _end_with_connection(response: aiohttp.ClientResponse, *, open_ended: bool) -> None:
@@ -357,15 +332,15 @@ class Bell:
         """Wait until rung, or until a moment (monotonic seconds)."""
         if not self._rung:
             self._waiter = self._loop.create_future()
-            timer = None
+            cancel = None
             if until is not None:
-                timer = self._loop.call_later(max(0.0, until - time.monotonic()), self.ring)
+                cancel = call_later(self._loop, until - monotonic(), self.ring)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-                if timer is not None:
-                    timer.cancel()
+                if cancel is not None:
+                    cancel()
         self._rung = False
 
 
@@ -386,16 +361,9 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
     dropped: set[int] = set()
     try:
         while True:
-            step = job.next(time.monotonic())
+            step = job.next(monotonic())
             if isinstance(step, Send):
-                work = _work(
-                    step.request,
-                    box=box,
-                    bell=bell,
-                    dropped=dropped,
-                    transport=transport,
-                    settings=settings,
-                )
+                work = _work(step.request, box, bell, dropped, transport, settings)
                 tasks[step.request.id] = asyncio.create_task(work)
             elif isinstance(step, Abort):
                 dropped.add(step.id)
@@ -420,15 +388,14 @@ def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
         if isinstance(outcome, BaseException):
             raise outcome
         if outcome is None:
-            job.started(request_id, time.monotonic())
+            job.started(request_id, monotonic())
             continue
         tasks.pop(request_id)
-        job.feed(request_id, outcome, time.monotonic())
+        job.feed(request_id, outcome, monotonic())
 
 
 async def _work(
     request: Request,
-    *,
     box: Box,
     bell: Bell,
     dropped: set[int],

@@ -25,29 +25,17 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
 from openrouter_embed.clock import monotonic, wall
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core.codec import decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
-    CONNECT_TIMEOUT,
-    SOCKET_SLACK,
-    Fault,
-    FaultKind,
-    Outcome,
-    Reply,
-    Request,
-    fault,
-)
-from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
+    CONNECT_TIMEOUT, SOCKET_SLACK, Fault, FaultKind, Outcome, Reply, Request,
+)  # fmt: skip
+from openrouter_embed.errors import ClientClosedError, ConfigurationError
 from openrouter_embed.shells.attempt import Attempt, current, make_session
 from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import (
-    FramingError,
-    check_head,
-    check_status,
-    conceal,
-    forget_frames,
-    unforeseen,
-)
+    Body, FramingError, Table, check_head, check_status, classify, conceal, fault_of,
+)  # fmt: skip
 from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
@@ -59,8 +47,7 @@ if TYPE_CHECKING:
     # `None` only wakes the caller.
     Message = tuple[int, Outcome | BaseException | None] | None
 
-# The first type that occurs anywhere in an exception's chain decides.
-_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
+_FAULTS: Final[Table] = (
     (ssl.SSLError, FaultKind.TLS),
     (urllib3_errors.SSLError, FaultKind.TLS),
     (socket.gaierror, FaultKind.DNS),
@@ -83,31 +70,8 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
     (urllib3_errors.HTTPError, FaultKind.PROTOCOL),
 )
 
-_CUT: Final = (FaultKind.RESET, FaultKind.PROTOCOL)
-"""What is wrong with a body is that it was cut, whatever urllib3 calls it."""
-
-
-def classify(error: BaseException, attempt: Attempt) -> FaultKind | None:
-    """Return the kind of an exception of `requests`, `urllib3` or the standard library."""
-    chain = list(_linked(error))
-    for wanted, kind in _FAULTS:
-        # What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault.
-        beyond = kind is FaultKind.PROXY and attempt.sock is not None
-        if not beyond and any(isinstance(link, wanted) for link in chain):
-            return FaultKind.TRUNCATED if attempt.in_body and kind in _CUT else kind
-    return None
-
-
-def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    # requests and urllib3 put causes into `args` and `reason` as well as into the chain. Their own
-    # base classes are OSErrors, so the wrappers themselves are left out.
-    if not isinstance(error, requests.RequestException):
-        yield error
-    if depth < 6:
-        inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
-        for link in inner:
-            if isinstance(link, BaseException):
-                yield from _linked(link, depth + 1)
+_BEYOND: Final[Table] = tuple(row for row in _FAULTS if row[1] is not FaultKind.PROXY)
+"""What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault."""
 
 
 class RequestsTransport:
@@ -115,7 +79,8 @@ class RequestsTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._route = find_route(settings)
+        # The caller's session has proxies of its own.
+        self._route = find_route(settings, "socks" if settings.session is None else None)
         self._headers = _fixed_headers(settings)
         self._own: requests.Session | None = None
         self._closed = False
@@ -127,24 +92,13 @@ class RequestsTransport:
         outer = current.set(attempt)
         try:
             return self._exchange(request, attempt)
-        except EmbeddingError as error:
-            return Fault(FaultKind.LOCAL, error.message)
-        except TooLargeError:
-            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
-        except ContentError:
-            return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            return self._fault(error, attempt)
+            table = _FAULTS if attempt.sock is None else _BEYOND
+            kind = classify(error, table, in_body=attempt.in_body)
+            return fault_of(error, request, self._route.host, kind, reused=attempt.reused)
         finally:
             attempt.let_go()
             current.reset(outer)
-
-    def _fault(self, error: Exception, attempt: Attempt) -> Fault:
-        kind = classify(error, attempt)
-        found = unforeseen(error) if kind is None else None
-        forget_frames(error)
-        stale = kind is FaultKind.RESET and attempt.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     def _exchange(self, request: Request, attempt: Attempt) -> Outcome:
         session = self._session()
@@ -247,14 +201,10 @@ def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], byte
 
 
 def _join(stream: Iterable[bytes], limit: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
+    body = Body(limit)
     for piece in stream:
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise TooLargeError
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body.add(piece)
+    return body.whole()
 
 
 class Inbox:

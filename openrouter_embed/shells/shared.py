@@ -1,4 +1,4 @@
-"""What both shells must see alike in an answer, where their libraries see different things.
+"""What both shells must see alike in answers and exceptions, where their libraries differ.
 
 Rules of this file:
 - Pure functions of headers and exceptions; no body is looked at, and of a status only whether
@@ -12,17 +12,17 @@ import traceback
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.wire import Fault, FaultKind
+from openrouter_embed.core.codec import ContentError, TooLargeError
+from openrouter_embed.core.wire import Fault, FaultKind, Request, fault
+from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
 MAX_LENGTH_DIGITS: Final = 18
 """Digits of a Content-Length that every parser holds in 64 bits."""
-
-
 SHORTEST_KEY: Final = 8
 """Characters below which a key could stand in a body by chance."""
 LARGEST_ECHO: Final = 64 * 1024
@@ -72,12 +72,90 @@ def is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
 
 
+class Body:
+    """A body as it comes in, no larger than it may be."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        """Take in a piece.
+
+        Raises:
+            TooLargeError: They are too many bytes by now.
+        """
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise TooLargeError
+
+    def whole(self) -> bytes:
+        """Return all of it; one large piece is not copied."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
 def conceal(body: bytes, authorization: str) -> bytes:
     """Mask the key in a body that is small enough to be an error: servers echo what they refuse."""
     key = authorization.removeprefix("Bearer ").encode()
     if len(key) < SHORTEST_KEY or len(body) > LARGEST_ECHO or key not in body:
         return body
     return body.replace(key, b"***")
+
+
+Table = tuple[tuple[type[BaseException], FaultKind], ...]
+"""Exceptions and what they mean; the first type that occurs anywhere in a chain decides."""
+
+
+def fault_of(
+    error: Exception, request: Request, host: str, kind: FaultKind | None, *, reused: bool
+) -> Fault:
+    """Make a fault of whatever a send raised.
+
+    Args:
+        error: Dealt with by this: its traceback is cut.
+        request: What was sent.
+        host: For the message.
+        kind: What the shell's table makes of it.
+        reused: Whether the connection had served before.
+    """
+    if isinstance(error, EmbeddingError):
+        return Fault(FaultKind.LOCAL, error.message)
+    if isinstance(error, TooLargeError):
+        return fault(FaultKind.TOO_LARGE, host, limit=request.max_reply)
+    if isinstance(error, ContentError):
+        return fault(FaultKind.DECODE, host)
+    found = unforeseen(error) if kind is None else None
+    forget_frames(error)
+    return found or fault(kind or FaultKind.LOCAL, host, stale=kind is FaultKind.RESET and reused)
+
+
+def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:
+    """Return the kind of a library's exception; `None` if no type in its chain is known."""
+    chain = list(_linked(error))
+    for wanted, kind in table:
+        if any(isinstance(link, wanted) for link in chain):
+            # What is wrong with a body is that it was cut, whatever a library calls it.
+            cut = in_body and kind in (FaultKind.RESET, FaultKind.PROTOCOL)
+            return FaultKind.TRUNCATED if cut else kind
+    return None
+
+
+def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    # Libraries put causes into attributes and arguments as well as into the chain. The wrappers of
+    # requests say nothing themselves, and their base class is an OSError.
+    if not type(error).__module__.startswith("requests."):
+        yield error
+    if depth < 6:
+        for link in _inner(error):
+            yield from _linked(link, depth + 1)
+
+
+def _inner(error: BaseException) -> list[BaseException]:
+    named = (getattr(error, name, None) for name in ("reason", "os_error"))
+    links = (error.__cause__, error.__context__, *named, *error.args)
+    return [link for link in links if isinstance(link, BaseException)]
 
 
 def forget_frames(error: BaseException) -> None:
@@ -91,8 +169,7 @@ def forget_frames(error: BaseException) -> None:
         link = todo.pop()
         seen.add(id(link))
         link.__traceback__ = None
-        inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
-        todo += [x for x in inner if isinstance(x, BaseException) and id(x) not in seen]
+        todo += [inner for inner in _inner(link) if id(inner) not in seen]
 
 
 def unforeseen(error: Exception) -> Fault:
