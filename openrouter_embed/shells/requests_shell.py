@@ -194,7 +194,7 @@ def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], byte
         fields = check_head(response.headers.items())
         return fields, _join(response.iter_content(_PIECE), limit), ""
     fields = check_head(raw.headers.iteritems())
-    if raw.tell():  # somebody who looks on has read it, and requests has kept it, decoded
+    if raw.closed:  # somebody who looks on has read it, and requests has kept it, decoded
         return fields, _join(response.iter_content(_PIECE), limit), ""
     pieces = raw.stream(min(_PIECE, limit + 1), decode_content=False)
     return fields, _join(pieces, limit), fields.get("content-encoding", "")
