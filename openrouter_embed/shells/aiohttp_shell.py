@@ -14,7 +14,6 @@ import contextlib
 import io
 import socket
 import ssl
-import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,53 +23,34 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from openrouter_embed.clock import call_later, monotonic, wall
+from openrouter_embed.core import wire
 from openrouter_embed.core.codec import TooLargeError, decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
-from openrouter_embed.core.wire import (
-    CONNECT_TIMEOUT, SOCKET_SLACK, Fault, FaultKind, Outcome, Reply, Request,
-)  # fmt: skip
+from openrouter_embed.core.wire import CONNECT_TIMEOUT, Fault, FaultKind, Outcome, Request
+from openrouter_embed.shells import shared
 from openrouter_embed.shells.route import Route, find_route
-from openrouter_embed.shells.shared import (
-    Body, FramingError, Table, check_head, check_status, classify, conceal, fault_of,
-)  # fmt: skip
+from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator
 
     from openrouter_embed.options.settings import Settings
 
 _FAULTS: Final[Table] = (
-    (ssl.SSLError, FaultKind.TLS),
-    (ssl.CertificateError, FaultKind.TLS),
-    (aiohttp.ClientSSLError, FaultKind.TLS),
-    (socket.gaierror, FaultKind.DNS),
-    (aiohttp.ClientHttpProxyError, FaultKind.PROXY),
-    (aiohttp.ClientConnectorError, FaultKind.CONNECT),
-    (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT),
-    (asyncio.TimeoutError, FaultKind.TIMEOUT),
-    (aiohttp.ServerDisconnectedError, FaultKind.RESET),
-    (http_exceptions.BadStatusLine, FaultKind.PROTOCOL),
-    (aiohttp.ClientPayloadError, FaultKind.TRUNCATED),
-    (http_exceptions.BadHttpMessage, FaultKind.FRAMING),
-    (FramingError, FaultKind.FRAMING),
-    (UnicodeError, FaultKind.DNS),
-    (aiohttp.InvalidURL, FaultKind.DNS),
-    (aiohttp.ClientOSError, FaultKind.RESET),
-    (OSError, FaultKind.RESET),
-    (aiohttp.ClientError, FaultKind.PROTOCOL),
+    ((ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError), FaultKind.TLS),
+    ((socket.gaierror,), FaultKind.DNS),
+    ((aiohttp.ClientHttpProxyError,), FaultKind.PROXY),
+    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), FaultKind.CONNECT),
+    (("python_socks",), FaultKind.CONNECT),
+    ((asyncio.TimeoutError,), FaultKind.TIMEOUT),
+    ((aiohttp.ServerDisconnectedError,), FaultKind.RESET),
+    ((http_exceptions.BadStatusLine,), FaultKind.PROTOCOL),
+    ((aiohttp.ClientPayloadError,), FaultKind.TRUNCATED),
+    ((http_exceptions.BadHttpMessage, FramingError), FaultKind.FRAMING),
+    ((UnicodeError, aiohttp.InvalidURL), FaultKind.DNS),
+    ((aiohttp.ClientOSError, OSError), FaultKind.RESET),
+    ((aiohttp.ClientError,), FaultKind.PROTOCOL),
 )
-
-
-def _faults() -> Table:
-    """Return the table; with the extra `socks` in use, whatever its library raises is in it."""
-    socks: Any = sys.modules.get("python_socks")
-    if socks is None:
-        return _FAULTS
-    mine = (socks.ProxyError, socks.ProxyTimeoutError, socks.ProxyConnectionError)
-    split = next(at for at, row in enumerate(_FAULTS) if row[1] is FaultKind.CONNECT)
-    return (*_FAULTS[:split], *((error, FaultKind.CONNECT) for error in mine), *_FAULTS[split:])
-
-
 GRACE: Final = 1.0
 """Seconds that cancelled requests have to end; a limiter may swallow its cancellation."""
 LARGE_BODY: Final = 512 * 1024
@@ -102,7 +82,7 @@ class _Answer(aiohttp.ClientResponse):
         transport = connection.transport
         await super().start(connection)
         try:
-            check_status(self.status)
+            shared.check_status(self.status)
         except FramingError:
             transport.close()
             raise
@@ -155,7 +135,7 @@ class AiohttpTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._route = find_route(settings, "aiohttp_socks")
-        self._headers = settings.headers()
+        self._headers = {**settings.headers(), "Accept-Encoding": "gzip, deflate"}
         self._lock = threading.Lock()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
 
@@ -165,12 +145,14 @@ class AiohttpTransport:
         try:
             return await self._exchange(request, trace)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            kind = classify(error, _faults(), in_body=trace.in_body)
-            return fault_of(error, request, self._route.host, kind, reused=trace.reused)
+            kind = shared.classify(error, _FAULTS, in_body=trace.in_body)
+            return shared.fault_of(error, request, self._route.host, kind, reused=trace.reused)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
-        sent = self._request_headers(request)
+        connecting = min(CONNECT_TIMEOUT, request.timeout + wire.SOCKET_SLACK)
+        key = self._settings.authorization()
+        sent = {**self._headers, **dict(request.headers), "Authorization": key}
         async with session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
@@ -178,25 +160,15 @@ class AiohttpTransport:
             headers=sent,
             allow_redirects=False,
             proxy=None if self._route.socks else self._route.proxy,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK)
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting),
             trace_request_ctx=trace,
         ) as response:
             trace.in_body = True
-            headers = check_head(response.headers.items())
+            headers = shared.check_head(response.headers.items())
             body = await _read(response, request.max_reply)
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
-        content = conceal(content, sent["Authorization"])
-        return Reply(response.status, headers, content, wall())
-
-    def _request_headers(self, request: Request) -> dict[str, str]:
-        return {
-            **self._headers,
-            **dict(request.headers),
-            "Accept-Encoding": "gzip, deflate",
-            "Authorization": self._settings.authorization(),
-        }
+        content = shared.conceal(content, key)
+        return wire.Reply(response.status, headers, content, wall())
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -274,20 +246,21 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    body = Body(limit)
+    pieces: list[bytes] = []
+    size = 0
     content = response.content
     told = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     _end_with_connection(response, open_ended=not told)
-    try:
-        async for piece in content.iter_chunked(262_144):
-            body.add(piece)
-    except TooLargeError:
-        response.close()
-        raise
+    async for piece in content.iter_chunked(262_144):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            raise TooLargeError
     error = content.exception()
     if error is not None:
         raise error
-    return body.whole()
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _end_with_connection(response: aiohttp.ClientResponse, *, open_ended: bool) -> None:
@@ -348,14 +321,7 @@ Box = deque[tuple[int, Outcome | BaseException | None]]
 
 
 async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: Settings) -> None:
-    """Do what a job says until it is done; on any exception drop what is in flight.
-
-    Args:
-        job: Its `wake` rings the bell.
-        bell: Belongs to the running loop.
-        transport: Sends.
-        settings: Brings the limiter.
-    """
+    """Do what a job says until it is done; on any exception drop what is in flight."""
     box: Box = deque()
     tasks: dict[int, asyncio.Task[None]] = {}
     dropped: set[int] = set()
@@ -394,7 +360,7 @@ def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
         job.feed(request_id, outcome, monotonic())
 
 
-async def _work(
+async def _work(  # noqa: PLR0917 - what a task is given
     request: Request,
     box: Box,
     bell: Bell,

@@ -116,6 +116,8 @@ def _tracked(pool: type) -> type:
 def _track(manager: Any) -> Any:
     kinds = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _tracked(kind) for scheme, kind in kinds.items()}
+    # Closing closes idle connections now; of itself urllib3 leaves them to the garbage collector.
+    manager.pools.dispose_func = lambda pool: pool.close()
     return manager
 
 
@@ -149,16 +151,6 @@ class _Adapter(HTTPAdapter):
         if proxy.startswith("https:"):
             tls["proxy_ssl_context"] = self._route.tls()
         return _track(super().proxy_manager_for(proxy, **proxy_kwargs, **tls))
-
-    def close(self) -> None:
-        """Close idle connections now; by itself urllib3 leaves that to the garbage collector."""
-        managers: list[Any] = [self.poolmanager, *self.proxy_manager.values()]
-        for manager in managers:
-            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated otherwise
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Load nothing more into the shared context."""

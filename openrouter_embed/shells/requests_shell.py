@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import http.client
@@ -22,24 +23,21 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
-from urllib3 import exceptions as urllib3_errors
+from urllib3 import exceptions as errors
 
 from openrouter_embed.clock import monotonic, wall
-from openrouter_embed.core.codec import decompress
+from openrouter_embed.core import wire
+from openrouter_embed.core.codec import TooLargeError, decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
-from openrouter_embed.core.wire import (
-    CONNECT_TIMEOUT, SOCKET_SLACK, Fault, FaultKind, Outcome, Reply, Request,
-)  # fmt: skip
+from openrouter_embed.core.wire import CONNECT_TIMEOUT, Fault, FaultKind, Outcome, Request
 from openrouter_embed.errors import ClientClosedError, ConfigurationError
+from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
 from openrouter_embed.shells.route import find_route
-from openrouter_embed.shells.shared import (
-    Body, FramingError, Table, check_head, check_status, classify, conceal, fault_of,
-)  # fmt: skip
-from openrouter_embed.shells.workers import Workers
+from openrouter_embed.shells.shared import FramingError, Table, check_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from openrouter_embed.options.settings import Settings
 
@@ -48,30 +46,27 @@ if TYPE_CHECKING:
     Message = tuple[int, Outcome | BaseException | None] | None
 
 _FAULTS: Final[Table] = (
-    (ssl.SSLError, FaultKind.TLS),
-    (urllib3_errors.SSLError, FaultKind.TLS),
-    (socket.gaierror, FaultKind.DNS),
-    (urllib3_errors.NewConnectionError, FaultKind.CONNECT),
-    (urllib3_errors.ConnectTimeoutError, FaultKind.CONNECT),
-    (urllib3_errors.ProxyError, FaultKind.PROXY),
-    (urllib3_errors.InvalidHeader, FaultKind.FRAMING),
-    (urllib3_errors.ReadTimeoutError, FaultKind.TIMEOUT),
-    (TimeoutError, FaultKind.TIMEOUT),
-    (http.client.RemoteDisconnected, FaultKind.RESET),
-    (urllib3_errors.InvalidChunkLength, FaultKind.FRAMING),
-    (http.client.IncompleteRead, FaultKind.TRUNCATED),
-    (http.client.BadStatusLine, FaultKind.PROTOCOL),
-    (http.client.UnknownProtocol, FaultKind.PROTOCOL),
-    (http.client.HTTPException, FaultKind.FRAMING),
-    (FramingError, FaultKind.FRAMING),
-    (UnicodeError, FaultKind.DNS),
-    (urllib3_errors.LocationValueError, FaultKind.DNS),
-    (OSError, FaultKind.RESET),
-    (urllib3_errors.HTTPError, FaultKind.PROTOCOL),
+    ((ssl.SSLError, errors.SSLError), FaultKind.TLS),
+    ((socket.gaierror,), FaultKind.DNS),
+    ((errors.NewConnectionError, errors.ConnectTimeoutError), FaultKind.CONNECT),
+    ((errors.ProxyError,), FaultKind.PROXY),
+    ((errors.InvalidHeader,), FaultKind.FRAMING),
+    ((errors.ReadTimeoutError, TimeoutError), FaultKind.TIMEOUT),
+    ((http.client.RemoteDisconnected,), FaultKind.RESET),
+    ((errors.InvalidChunkLength,), FaultKind.FRAMING),
+    ((http.client.IncompleteRead,), FaultKind.TRUNCATED),
+    ((http.client.BadStatusLine, http.client.UnknownProtocol), FaultKind.PROTOCOL),
+    ((http.client.HTTPException, FramingError), FaultKind.FRAMING),
+    ((UnicodeError, errors.LocationValueError), FaultKind.DNS),
+    ((OSError,), FaultKind.RESET),
+    ((errors.HTTPError,), FaultKind.PROTOCOL),
 )
-
 _BEYOND: Final[Table] = tuple(row for row in _FAULTS if row[1] is not FaultKind.PROXY)
 """What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault."""
+JOIN_SECONDS: Final = 2.0
+"""How long closing waits for threads whose sends were just ended, all together."""
+_PIECE: Final = 4 * 1024 * 1024
+"""Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
 
 class RequestsTransport:
@@ -85,7 +80,7 @@ class RequestsTransport:
         self._own: requests.Session | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self.workers = Workers()
+        self._threads: set[threading.Thread] = set()
 
     def send(self, request: Request, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer."""
@@ -94,8 +89,8 @@ class RequestsTransport:
             return self._exchange(request, attempt)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             table = _FAULTS if attempt.sock is None else _BEYOND
-            kind = classify(error, table, in_body=attempt.in_body)
-            return fault_of(error, request, self._route.host, kind, reused=attempt.reused)
+            kind = shared.classify(error, table, in_body=attempt.in_body)
+            return shared.fault_of(error, request, self._route.host, kind, reused=attempt.reused)
         finally:
             attempt.let_go()
             current.reset(outer)
@@ -114,24 +109,41 @@ class RequestsTransport:
         )
         with response:  # one that is not read to its end loses its connection
             attempt.in_body = True
-            check_status(response.status_code)
+            shared.check_status(response.status_code)
             fields, body, coding = _read(response, request.max_reply)
         content = decompress(body, coding, request.max_reply)
-        return Reply(response.status_code, fields, conceal(content, authorization), wall())
+        return wire.Reply(
+            response.status_code, fields, shared.conceal(content, authorization), wall()
+        )
 
     def _prepare(self, request: Request, authorization: str) -> requests.PreparedRequest:
         """Return the request as it is: requests' own way would change URL and headers."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = self._route.base_url + request.path
-        prepared.headers = self._headers.copy()
-        prepared.headers.update(request.headers)
-        prepared.headers["Authorization"] = authorization
+        headers = {**self._headers, **dict(request.headers), "Authorization": authorization}
         if request.body:
             prepared.body = request.body
-            prepared.headers["Content-Length"] = str(len(request.body))
-        prepared.hooks = _HOOKS
+            headers["Content-Length"] = str(len(request.body))
+        prepared.headers = CaseInsensitiveDict(headers)
+        prepared.hooks = {"response": [_forget_target]}
         return prepared
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Run a send in a thread of its own, which ends with it.
+
+        It is a daemon: what hangs in the operating system never keeps a program alive.
+        """
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name="openrouter-embed-send", daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _session(self) -> requests.Session:
         """Return the caller's session, or ours."""
@@ -153,7 +165,9 @@ class RequestsTransport:
             session, self._own = self._own, None
         if session is not None:
             session.close()
-        self.workers.close()
+        until = monotonic() + JOIN_SECONDS
+        for thread in list(self._threads - {threading.current_thread()}):
+            thread.join(max(0.0, until - monotonic()))
 
 
 def _forget_target(response: requests.Response, **_: object) -> None:
@@ -161,17 +175,11 @@ def _forget_target(response: requests.Response, **_: object) -> None:
     response.headers.pop("Location", None)
 
 
-_HOOKS: Final[dict[str, Any]] = {"response": [_forget_target]}
-
-
-def _fixed_headers(settings: Settings) -> CaseInsensitiveDict[Any]:
+def _fixed_headers(settings: Settings) -> dict[str, Any]:
     """Return what every request carries; of names that differ in case alone the last counts."""
-    table = CaseInsensitiveDict[Any](settings.headers())
-    table["Accept-Encoding"] = "gzip, deflate"
-    for name, text in table.items():
-        if not text.isascii():
-            table[name] = text.encode()  # `http.client` would send Latin-1, `aiohttp` sends UTF-8
-    return table
+    table = CaseInsensitiveDict({**settings.headers(), "Accept-Encoding": "gzip, deflate"})
+    # `http.client` would send Latin-1 where `aiohttp` sends UTF-8.
+    return {name: text if text.isascii() else text.encode() for name, text in table.items()}
 
 
 def _refuse_retries(adapter: Any) -> None:
@@ -181,10 +189,6 @@ def _refuse_retries(adapter: Any) -> None:
             "The session's adapter retries by itself, which would multiply our own retries: mount "
             "one with `max_retries=0`."
         )
-
-
-_PIECE: Final = 4 * 1024 * 1024
-"""Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
 
 def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], bytes, str]:
@@ -201,10 +205,14 @@ def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], byte
 
 
 def _join(stream: Iterable[bytes], limit: int) -> bytes:
-    body = Body(limit)
+    pieces: list[bytes] = []
+    size = 0
     for piece in stream:
-        body.add(piece)
-    return body.whole()
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise TooLargeError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class Inbox:
@@ -213,36 +221,26 @@ class Inbox:
     def __init__(self) -> None:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.put = self._messages.put
-
-    def wake(self) -> None:
-        """Let the caller look again."""
-        self._messages.put(None)
+        self.wake: Callable[[], None] = functools.partial(self.put, None)
 
     def get(self, until: float | None) -> Message:
         """Wait for a message, but no longer than `until` (monotonic seconds)."""
         left = None if until is None else max(0.0, until - monotonic())
-        try:
+        with contextlib.suppress(queue.Empty):
             return self._messages.get(timeout=left)
-        except queue.Empty:
-            return None
+        return None
 
 
 def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
-    """Do what a job says until it is done; on any exception drop what is in flight.
-
-    Args:
-        job: Its `wake` is the inbox's.
-        inbox: Where worker threads leave outcomes.
-        transport: Sends.
-        settings: Brings the limiter.
-    """
+    """Do what a job says until it is done; on any exception drop what is in flight."""
     attempts: dict[int, Attempt] = {}
     try:
         while True:
             step = job.next(monotonic())
             if isinstance(step, Send):
-                attempt = attempts[step.request.id] = Attempt(step.request.timeout + SOCKET_SLACK)
-                transport.workers.submit(_task(step.request, attempt, inbox, transport, settings))
+                request = step.request
+                attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
+                transport.start(_task(request, attempt, inbox, transport, settings))
             elif isinstance(step, Abort):
                 attempts.pop(step.id).abort()
             elif isinstance(step, Wait):
@@ -279,11 +277,9 @@ def _task(
     """Return what a worker does, in the caller's context: what is traced there belongs to it."""
 
     def run() -> None:
-        outcome: Outcome | BaseException
         try:
-            outcome = _limited(request, attempt, inbox, settings) or transport.send(
-                request, attempt
-            )
+            outcome: Any = _limited(request, attempt, inbox, settings)
+            outcome = outcome or transport.send(request, attempt)
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             outcome = error
         inbox.put((request.id, outcome))

@@ -72,30 +72,6 @@ def is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
 
 
-class Body:
-    """A body as it comes in, no larger than it may be."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._pieces: list[bytes] = []
-
-    def add(self, piece: bytes) -> None:
-        """Take in a piece.
-
-        Raises:
-            TooLargeError: They are too many bytes by now.
-        """
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._limit:
-            raise TooLargeError
-
-    def whole(self) -> bytes:
-        """Return all of it; one large piece is not copied."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-
-
 def conceal(body: bytes, authorization: str) -> bytes:
     """Mask the key in a body that is small enough to be an error: servers echo what they refuse."""
     key = authorization.removeprefix("Bearer ").encode()
@@ -104,8 +80,9 @@ def conceal(body: bytes, authorization: str) -> bytes:
     return body.replace(key, b"***")
 
 
-Table = tuple[tuple[type[BaseException], FaultKind], ...]
-"""Exceptions and what they mean; the first type that occurs anywhere in a chain decides."""
+Table = tuple[tuple[tuple[type[BaseException] | str, ...], FaultKind], ...]
+"""Exceptions and what they mean: the first row decides of which a type, or any type of a named
+library, occurs anywhere in a chain."""
 
 
 def fault_of(
@@ -134,8 +111,10 @@ def fault_of(
 def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:
     """Return the kind of a library's exception; `None` if no type in its chain is known."""
     chain = list(_linked(error))
+    known = {kind for link in chain for kind in type(link).__mro__}
+    libraries = {type(link).__module__.partition(".")[0] for link in chain}
     for wanted, kind in table:
-        if any(isinstance(link, wanted) for link in chain):
+        if not (known | libraries).isdisjoint(wanted):
             # What is wrong with a body is that it was cut, whatever a library calls it.
             cut = in_body and kind in (FaultKind.RESET, FaultKind.PROTOCOL)
             return FaultKind.TRUNCATED if cut else kind

@@ -199,10 +199,24 @@ def test_an_attempt_that_is_over_leaves_neither_thread_nor_connection(act, kept)
                 client.embed([TEXT])
             with pytest.raises(DeadlineExceededError):
                 client.embed([TEXT], deadline=0.15)
-            workers, until = client._engine.requests.workers, time.monotonic() + 2
-            while len(workers._free) < len(workers._threads) and time.monotonic() < until:
+            threads, until = client._engine.requests._threads, time.monotonic() + 2
+            while threads and time.monotonic() < until:
                 time.sleep(0.005)
-            assert len(workers._free) == len(workers._threads) == 1
+            assert not threads
+
+
+def test_closing_waits_for_threads_no_longer_than_it_must():
+    """A thread that hangs ends with its send, and whoever closes is not held up by it."""
+    gate, done = threading.Event(), threading.Event()
+    with no_leaks():
+        client = EmbeddingClient(**DEFAULTS)
+        transport = client._engine.requests
+        transport.start(lambda: (gate.wait(5), done.set()))
+        with mock.patch("openrouter_embed.shells.requests_shell.JOIN_SECONDS", 0.05):
+            client.close()
+        assert not done.is_set()
+        gate.set()
+        assert done.wait(5)
 
 
 @pytest.mark.parametrize("act", STAGES.values(), ids=STAGES.keys())

@@ -20,6 +20,7 @@ from openrouter_embed import (
     RateLimitError,
     clock,
 )
+from openrouter_embed.emulator import Emulator
 
 REAL = module_from_spec(time.__spec__)
 time.__spec__.loader.exec_module(REAL)
