@@ -151,7 +151,7 @@ class AiohttpTransport:
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
         connecting = min(CONNECT_TIMEOUT, request.timeout + wire.SOCKET_SLACK)
-        key = self._settings.authorization()
+        key = self._settings.authorization(public=request.public)
         sent = {**self._headers, **dict(request.headers), "Authorization": key}
         async with session.request(
             request.method,

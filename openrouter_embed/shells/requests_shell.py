@@ -97,7 +97,7 @@ class RequestsTransport:
 
     def _exchange(self, request: Request, attempt: Attempt) -> Outcome:
         session = self._session()
-        authorization = self._settings.authorization()
+        authorization = self._settings.authorization(public=request.public)
         response = session.send(
             self._prepare(request, authorization),
             stream=True,
