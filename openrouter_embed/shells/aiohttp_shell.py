@@ -32,9 +32,11 @@ from openrouter_embed.shells.route import Route, find_route
 from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from openrouter_embed.options.settings import Settings
+
+    Tell = Callable[[int, Outcome | BaseException | None], None]
 
 _FAULTS: Final[Table] = (
     ((ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError), FaultKind.TLS),
@@ -70,22 +72,17 @@ async def _on_reuse(_: Any, context: Any, __: Any) -> None:
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer that is none while its status is below 200; of those aiohttp waits only for 101."""
+    """An answer that is refused with a status below 200; of those aiohttp itself skips all but 101.
+
+    Its connection is closed then: it may have gone back to its pool already.
+    """
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head.
-
-        Raises:
-            FramingError: The status is below 200. Its connection is closed: it may have gone back
-                to its pool, and the real answer would be the next request's.
-        """
         transport = connection.transport
         await super().start(connection)
-        try:
-            shared.check_status(self.status)
-        except FramingError:
+        if self.status < 200:
             transport.close()
-            raise
+            raise FramingError
         return self
 
 
@@ -175,7 +172,8 @@ class AiohttpTransport:
         lane = self._lanes.get(loop)
         if lane is not None:
             return lane.session
-        tls = await self._tls(loop)
+        secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
+        tls = await loop.run_in_executor(None, self._route.tls) if secure else True
         with self._lock:
             lane = self._lanes.get(loop)
             if lane is None:
@@ -184,11 +182,6 @@ class AiohttpTransport:
                 self._lanes = {**open_ones, loop: lane}
         await lane.open()
         return lane.session
-
-    async def _tls(self, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | bool:
-        if self._route.base_url.startswith("http:") and self._route.proxy is None:
-            return True
-        return await loop.run_in_executor(None, self._route.tls)
 
     async def aclose(self) -> None:
         """Close the connections of every loop that still runs."""
@@ -325,11 +318,16 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
     box: Box = deque()
     tasks: dict[int, asyncio.Task[None]] = {}
     dropped: set[int] = set()
+
+    def tell(request_id: int, outcome: Outcome | BaseException | None) -> None:
+        box.append((request_id, outcome))
+        bell.ring()
+
     try:
         while True:
             step = job.next(monotonic())
             if isinstance(step, Send):
-                work = _work(step.request, box, bell, dropped, transport, settings)
+                work = _work(step.request, tell, dropped, transport, settings.limiter)
                 tasks[step.request.id] = asyncio.create_task(work)
             elif isinstance(step, Abort):
                 dropped.add(step.id)
@@ -360,17 +358,12 @@ def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
         job.feed(request_id, outcome, monotonic())
 
 
-async def _work(  # noqa: PLR0917 - what a task is given
-    request: Request,
-    box: Box,
-    bell: Bell,
-    dropped: set[int],
-    transport: AiohttpTransport,
-    settings: Settings,
+async def _work(
+    request: Request, tell: Tell, dropped: set[int], transport: AiohttpTransport, limiter: Any
 ) -> None:
     outcome: Outcome | BaseException
     try:
-        outcome = await _limited(request, box, bell, settings) or await transport.send(request)
+        outcome = await _limited(request, tell, limiter) or await transport.send(request)
     except asyncio.CancelledError:
         if request.id in dropped:
             raise
@@ -378,17 +371,15 @@ async def _work(  # noqa: PLR0917 - what a task is given
         outcome = Fault(FaultKind.RESET, "The request was cancelled from outside.")
     except Exception as error:  # noqa: BLE001 - raised again by the call
         outcome = error
-    box.append((request.id, outcome))
-    bell.ring()
+    tell(request.id, outcome)
 
 
-async def _limited(request: Request, box: Box, bell: Bell, settings: Settings) -> Fault | None:
-    if settings.limiter is None or not request.limited:
+async def _limited(request: Request, tell: Tell, limiter: Any) -> Fault | None:
+    if limiter is None or not request.limited:
         return None
     try:
-        await settings.limiter.aacquire(request.tokens)
+        await limiter.aacquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
         return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
-    box.append((request.id, None))
-    bell.ring()
+    tell(request.id, None)
     return None

@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """One send under way; the handle by which another thread can end it.
+    """One send under way, each of whose reads and writes may take `timeout` seconds.
 
-    It refers to no request: a connection remembers its last attempt for as long as it is kept.
-
-    Args:
-        timeout: Seconds that one read or write may take.
+    It is the handle by which another thread can end it, and refers to no request: a connection
+    remembers its last attempt for as long as it is kept.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -88,7 +86,7 @@ current: Final[ContextVar[Attempt | None]] = ContextVar("openrouter_embed_attemp
 
 def shut_down(sock: Any) -> None:
     """End a connection; whoever reads or writes there gets an error or the end."""
-    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps the socket in an object
+    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps it in an object
     if isinstance(inner, socket.socket):
         # Not the method of an `SSLSocket`: that one first takes the encryption off, and the thread
         # that is just sending would send on in the clear.
@@ -121,16 +119,13 @@ def _track(manager: Any) -> Any:
     return manager
 
 
-MOST_IDLE: Final = 256
-"""Idle connections kept; far more than requests are ever in flight."""
-
-
 class _Adapter(HTTPAdapter):
     """requests' adapter with tracked pools and one shared TLS context."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        super().__init__(pool_connections=2, pool_maxsize=MOST_IDLE, max_retries=0)
+        # It keeps far more idle connections than requests are ever in flight.
+        super().__init__(pool_connections=2, pool_maxsize=256, max_retries=0)
 
     def _tls(self) -> dict[str, Any]:
         secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
@@ -171,7 +166,6 @@ def make_session(route: Route) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     if route.proxy:
         session.proxies = {"http": route.proxy, "https": route.proxy}
-    adapter = _Adapter(route)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, adapter)
+    session.adapters.clear()
+    session.mount("http", _Adapter(route))
     return session

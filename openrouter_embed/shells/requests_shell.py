@@ -63,6 +63,10 @@ _FAULTS: Final[Table] = (
 )
 _BEYOND: Final[Table] = tuple(row for row in _FAULTS if row[1] is not FaultKind.PROXY)
 """What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault."""
+_RETRIES: Final = (
+    "The session's adapter retries by itself, which would multiply our own retries: mount one with "
+    "`max_retries=0`."
+)
 JOIN_SECONDS: Final = 2.0
 """How long closing waits for threads whose sends were just ended, all together."""
 _PIECE: Final = 4 * 1024 * 1024
@@ -109,12 +113,12 @@ class RequestsTransport:
         )
         with response:  # one that is not read to its end loses its connection
             attempt.in_body = True
-            shared.check_status(response.status_code)
+            if response.status_code < 200:
+                raise FramingError
             fields, body, coding = _read(response, request.max_reply)
         content = decompress(body, coding, request.max_reply)
-        return wire.Reply(
-            response.status_code, fields, shared.conceal(content, authorization), wall()
-        )
+        content = shared.conceal(content, authorization)
+        return wire.Reply(response.status_code, fields, content, wall())
 
     def _prepare(self, request: Request, authorization: str) -> requests.PreparedRequest:
         """Return the request as it is: requests' own way would change URL and headers."""
@@ -130,10 +134,7 @@ class RequestsTransport:
         return prepared
 
     def start(self, work: Callable[[], None]) -> None:
-        """Run a send in a thread of its own, which ends with it.
-
-        It is a daemon: what hangs in the operating system never keeps a program alive.
-        """
+        """Run a send in a daemon thread of its own: one that hangs keeps no program alive."""
 
         def run() -> None:
             try:
@@ -149,7 +150,9 @@ class RequestsTransport:
         """Return the caller's session, or ours."""
         session = self._settings.session
         if session is not None:
-            _refuse_retries(session.get_adapter(self._route.base_url))
+            adapter = session.get_adapter(self._route.base_url)
+            if getattr(getattr(adapter, "max_retries", None), "total", 0):
+                raise ConfigurationError(_RETRIES)
             return session
         with self._lock:
             if self._closed:
@@ -182,24 +185,14 @@ def _fixed_headers(settings: Settings) -> dict[str, Any]:
     return {name: text if text.isascii() else text.encode() for name, text in table.items()}
 
 
-def _refuse_retries(adapter: Any) -> None:
-    total = getattr(getattr(adapter, "max_retries", None), "total", 0)
-    if total:
-        raise ConfigurationError(
-            "The session's adapter retries by itself, which would multiply our own retries: mount "
-            "one with `max_retries=0`."
-        )
-
-
 def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], bytes, str]:
     """Return headers, body, and how the body is still encoded."""
     raw = response.raw
-    if not isinstance(raw, urllib3.HTTPResponse):  # a mock library answers with less
+    # A mock library answers with less; a tool that looks on has read it, and requests unpacked it.
+    if not isinstance(raw, urllib3.HTTPResponse) or raw.closed:
         fields = check_head(response.headers.items())
         return fields, _join(response.iter_content(_PIECE), limit), ""
     fields = check_head(raw.headers.iteritems())
-    if raw.closed:  # somebody who looks on has read it, and requests has kept it, decoded
-        return fields, _join(response.iter_content(_PIECE), limit), ""
     pieces = raw.stream(min(_PIECE, limit + 1), decode_content=False)
     return fields, _join(pieces, limit), fields.get("content-encoding", "")
 
@@ -240,7 +233,7 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
             if isinstance(step, Send):
                 request = step.request
                 attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
-                transport.start(_task(request, attempt, inbox, transport, settings))
+                transport.start(_task(request, attempt, inbox, transport, settings.limiter))
             elif isinstance(step, Abort):
                 attempts.pop(step.id).abort()
             elif isinstance(step, Wait):
@@ -268,17 +261,13 @@ def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) 
 
 
 def _task(
-    request: Request,
-    attempt: Attempt,
-    inbox: Inbox,
-    transport: RequestsTransport,
-    settings: Settings,
+    request: Request, attempt: Attempt, inbox: Inbox, transport: RequestsTransport, limiter: Any
 ) -> Callable[[], None]:
     """Return what a worker does, in the caller's context: what is traced there belongs to it."""
 
     def run() -> None:
         try:
-            outcome: Any = _limited(request, attempt, inbox, settings)
+            outcome: Any = _limited(request, attempt, inbox, limiter)
             outcome = outcome or transport.send(request, attempt)
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             outcome = error
@@ -287,12 +276,12 @@ def _task(
     return functools.partial(contextvars.copy_context().run, run)
 
 
-def _limited(request: Request, attempt: Attempt, inbox: Inbox, settings: Settings) -> Fault | None:
+def _limited(request: Request, attempt: Attempt, inbox: Inbox, limiter: Any) -> Fault | None:
     """Ask the limiter, here in the worker thread, where blocking blocks nobody else."""
-    if settings.limiter is None or not request.limited:
+    if limiter is None or not request.limited:
         return None
     try:
-        settings.limiter.acquire(request.tokens)
+        limiter.acquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
         return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
     if attempt.aborted:

@@ -32,14 +32,7 @@ CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where requests go.
-
-    Attributes:
-        base_url: The API's root, without a slash at its end.
-        host: Host and port, for messages.
-        proxy: The proxy's URL, credentials included; `None` for a direct connection.
-        ca_bundle: File or folder of certificates to trust.
-    """
+    """Where requests go; `host` is for messages, and `proxy` may hold credentials."""
 
     base_url: str
     host: str
@@ -67,12 +60,7 @@ class Route:
 def find_route(
     settings: Settings, socks: str | None, environ: Mapping[str, str] = os.environ
 ) -> Route:
-    """Work out the way to the server.
-
-    Args:
-        settings: Say where it is.
-        socks: The module that a SOCKS proxy needs; `None` if no proxy is used.
-        environ: What an option is looked up in that is not given.
+    """Work out the way to the server; `socks` is the module that a SOCKS proxy needs.
 
     Raises:
         ConfigurationError: The proxy is of another kind, or needs a module that is not there.
@@ -90,15 +78,13 @@ def find_route(
 
 def _check_proxy(scheme: str, origin: str, module: str) -> None:
     if scheme not in SCHEMES:
+        kinds = ", ".join(SCHEMES)
         raise ConfigurationError(
-            f"{origin} names a proxy of a kind that cannot be used: give one whose URL begins with "
-            f"{', '.join(SCHEMES)}."
+            f"{origin} names a proxy that cannot be used: give one of {kinds}."
         )
     if scheme.startswith("socks") and importlib.util.find_spec(module) is None:
-        raise ConfigurationError(
-            f"{origin} names a SOCKS proxy, which needs an extra that is not installed: "
-            'pip install "openrouter-embed[socks]".'
-        )
+        message = f"{origin} names a SOCKS proxy, which needs an extra that is not installed: "
+        raise ConfigurationError(message + 'pip install "openrouter-embed[socks]".')
 
 
 def _environment_proxy(
@@ -118,6 +104,5 @@ def _environment_proxy(
 @functools.lru_cache(maxsize=8)
 def _context(ca_bundle: str) -> ssl.SSLContext:
     folder = os.path.isdir(ca_bundle)  # noqa: PTH112 - a string is what both libraries want
-    if folder:
-        return ssl.create_default_context(capath=ca_bundle)
-    return ssl.create_default_context(cafile=ca_bundle)
+    file, path = (None, ca_bundle) if folder else (ca_bundle, None)
+    return ssl.create_default_context(cafile=file, capath=path)

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
-MAX_LENGTH_DIGITS: Final = 18
-"""Digits of a Content-Length that every parser holds in 64 bits."""
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+"""A Content-Length that every parser reads alike, and holds in 64 bits."""
 SHORTEST_KEY: Final = 8
 """Characters below which a key could stand in a body by chance."""
 LARGEST_ECHO: Final = 64 * 1024
@@ -30,14 +31,14 @@ LARGEST_ECHO: Final = 64 * 1024
 
 
 class FramingError(Exception):
-    """An answer's head is malformed or contradicts itself."""
+    """An answer's head is malformed, contradicts itself, or is an interim one.
+
+    After one below 200 the real answer is still to come, and must not be read by the next request.
+    """
 
 
 def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by their names in lower case; of repeated ones the first.
-
-    Args:
-        headers: Every header line as it came, repeated ones included.
+    """Return header lines, repeated ones included, by names in lower case; the first one counts.
 
     Raises:
         FramingError: Where the body ends is in doubt, or a header is not one.
@@ -48,28 +49,13 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     sound = (
         len(lines) <= MAX_HEADERS
         and len(lengths) + len(codings) <= 1
-        and all(map(is_length, lengths))
+        and all(map(_LENGTH.fullmatch, lengths))
         and all(coding in ("chunked", "identity") for coding in codings)
         and not any("\0" in value for _, value in lines)
     )
     if not sound:
         raise FramingError
     return dict(reversed(lines))
-
-
-def check_status(status: int) -> None:
-    """Refuse an interim answer: the real one is still to come, and must not be read by the next.
-
-    Raises:
-        FramingError: The status is below 200.
-    """
-    if status < 200:
-        raise FramingError
-
-
-def is_length(text: str) -> bool:
-    """Whether this is a length that every parser reads alike."""
-    return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
 
 
 def conceal(body: bytes, authorization: str) -> bytes:
@@ -88,15 +74,7 @@ library, occurs anywhere in a chain."""
 def fault_of(
     error: Exception, request: Request, host: str, kind: FaultKind | None, *, reused: bool
 ) -> Fault:
-    """Make a fault of whatever a send raised.
-
-    Args:
-        error: Dealt with by this: its traceback is cut.
-        request: What was sent.
-        host: For the message.
-        kind: What the shell's table makes of it.
-        reused: Whether the connection had served before.
-    """
+    """Make a fault of whatever a send raised; `reused` if its connection had served before."""
     if isinstance(error, EmbeddingError):
         return Fault(FaultKind.LOCAL, error.message)
     if isinstance(error, TooLargeError):

@@ -17,7 +17,20 @@ import trustme
 import urllib3
 from fault_cases import FULL
 from fault_harness import DEFAULTS, SHELLS, TEXT, Client, no_backoff, no_leaks, run, slack
-from fault_server import FaultServer, ProxyServer, drip, fin, good, send, stall, vector
+from fault_server import (
+    CHUNKED,
+    WIDTH,
+    FaultServer,
+    ProxyServer,
+    chunk,
+    drip,
+    endless,
+    fin,
+    good,
+    send,
+    stall,
+    vector,
+)
 from urllib3.connection import HTTPConnection
 
 from openrouter_embed import EmbeddingClient
@@ -97,6 +110,26 @@ def test_no_other_private_name_of_a_library_is_used():
         code = pathlib.Path(module.__file__).read_text(encoding="utf-8")
         used |= set(re.findall(r"(?:\.|def )(_[a-z]\w*)", code))
     assert used & theirs == {"_validate_conn"}
+
+
+HOLES = {
+    "an interim answer": [send("HTTP/1.1 103 Wait\r\n\r\n"), good()],
+    "a redirect without an end": [
+        send(CHUNKED.replace(b"200 OK", b"302 Found\r\nLocation: /elsewhere")),
+        endless(chunk(b" " * 4096)),
+    ],
+}
+
+
+@pytest.mark.parametrize("act", HOLES.values(), ids=HOLES.keys())
+def test_a_session_of_the_callers_has_no_hole_that_ours_has_not(act):
+    with FaultServer([act, [good()]]) as server, requests.Session() as session:
+        options = {"base_url": server.url, "session": session, "dimensions": WIDTH}
+        with Client("requests", **options) as client:
+            with pytest.raises(TransportError):
+                client.embed([TEXT])
+            assert client.embed(["another"]).tolist() == [vector("another")]
+        assert len(server.hits) == 2
 
 
 # ---------------------------------------------------------------------- time
