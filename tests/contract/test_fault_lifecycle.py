@@ -383,7 +383,7 @@ def test_e9_closing_does_not_wait_long_for_threads_that_hang():
     with no_leaks():
         with (
             mock.patch("socket.getaddrinfo", hang),
-            mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.2),
+            mock.patch("openrouter_embed.shells.requests_shell.JOIN_SECONDS", 0.2),
         ):
             client = EmbeddingClient(**DEFAULTS, base_url="https://slow.invalid/v1")
             with suppress(Exception):
@@ -444,11 +444,9 @@ def test_e10_a_forgotten_client_is_collected_with_its_connections():
         client = client_of(server)
         client.embed([TEXT])
         engine = weakref.ref(client._engine)
-        with mock.patch("openrouter_embed.shells.workers.IDLE_SECONDS", 0.1):
-            client._engine.requests.workers.submit(lambda: None)  # lets the idle thread ask anew
-            del client
-            gc.collect()
-            assert engine() is None
+        del client
+        gc.collect()
+        assert engine() is None
 
 
 def test_a_failed_request_is_not_kept_alive_by_its_exception():
