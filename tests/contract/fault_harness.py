@@ -164,28 +164,35 @@ class Client:
 
     def __init__(self, shell: str, **options: Any) -> None:
         self.shell = shell
-        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         if shell == "requests":
             self.client: Any = EmbeddingClient(**{**DEFAULTS, **options})
         else:
-            self._runner = asyncio.Runner()
+            self._loop = asyncio.new_event_loop()
             self.client = AsyncEmbeddingClient(**{**DEFAULTS, **options})
 
     def embed(self, inputs: Any, **call: Any) -> Any:
-        if self._runner is None:
+        if self._loop is None:
             return self.client.embed(inputs, **call)
-        return self._runner.run(self.client.embed(inputs, **call))
+        return self.run(self.client.embed(inputs, **call))
+
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine in the loop that the asynchronous client lives in."""
+        assert self._loop is not None
+        return self._loop.run_until_complete(coroutine)
 
     @property
     def pacer(self) -> Any:
         return self.client._engine.pacer
 
     def close(self) -> None:
-        if self._runner is None:
+        if self._loop is None:
             self.client.close()
-        else:
-            self._runner.run(self.client.aclose())
-            self._runner.close()
+            return
+        self.run(self.client.aclose())
+        self.run(no_tasks())
+        self.run(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     def __enter__(self) -> Self:
         return self
