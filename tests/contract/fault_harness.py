@@ -168,8 +168,9 @@ class Client:
         if shell == "requests":
             self.client: Any = EmbeddingClient(**{**DEFAULTS, **options})
         else:
-            self._loop = asyncio.new_event_loop()
             self.client = AsyncEmbeddingClient(**{**DEFAULTS, **options})
+            # Last: where an option is refused, nobody would close it.
+            self._loop = asyncio.new_event_loop()
 
     def embed(self, inputs: Any, **call: Any) -> Any:
         if self._loop is None:
