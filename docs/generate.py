@@ -22,8 +22,8 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract")]
 
 import fault_rows  # noqa: E402 - see below
 
-from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
 from openrouter_embed.commands.listing import describe_role  # noqa: E402 - the tree may not be installed
+from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
 from openrouter_embed.options.models import PROFILES, ModelProfile  # noqa: E402
 from openrouter_embed.options.settings import CALL_OPTIONS, Options, Settings  # noqa: E402
 

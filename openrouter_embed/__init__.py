@@ -40,8 +40,8 @@ if TYPE_CHECKING:
         unregister_profile,
     )
     from openrouter_embed.options.provider import ProviderPreferences
-    from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.options.settings import CallOptions, Limiter, Options
+    from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 __all__ = [
     "APIError",

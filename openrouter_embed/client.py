@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from openrouter_embed.progress import listening
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import (
@@ -26,6 +25,7 @@ from openrouter_embed.errors import (
     guarded,
 )
 from openrouter_embed.options.settings import AUTO
+from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
     from openrouter_embed.options.models import Role
-    from openrouter_embed.result import EmbeddingResult, Usage
     from openrouter_embed.options.settings import CallOptions, Options, Settings
+    from openrouter_embed.result import EmbeddingResult, Usage
 
     OnError = Literal["raise", "return"]
     Wake = Callable[[], None]

@@ -9,8 +9,8 @@ import traceback
 
 import pytest
 
-from openrouter_embed.options import settings as module
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options import settings as module
 from openrouter_embed.options.provider import ProviderPreferences
 from openrouter_embed.options.settings import (
     CALL_OPTIONS,
