@@ -78,6 +78,12 @@ def test_the_rooms_are_the_folders():
     assert listed == inner | outer
 
 
+def test_the_signpost_of_the_core_names_every_room_of_it():
+    core = importlib.import_module("openrouter_embed.core")
+    rooms = {path.stem for path in pathlib.Path(core.__path__[0]).glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"`(\w+)`", core.__doc__)) - {"GET"} == rooms
+
+
 def test_the_journey_of_a_text_has_ten_lines():
     journey = section("ARCHITECTURE.md", "The journey of one text")
     assert len(re.findall(r"^\d+\. ", journey, re.MULTILINE)) == 10
