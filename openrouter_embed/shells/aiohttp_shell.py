@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core.inflate import ContentError, TooLargeError, decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,

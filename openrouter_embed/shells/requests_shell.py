@@ -24,7 +24,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core.inflate import ContentError, TooLargeError, decompress
 from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
