@@ -77,8 +77,9 @@ def _load_isal() -> Road | None:
         from isal import isal_zlib  # noqa: PLC0415 - an optional extra
     except ImportError:
         return None
+    library: Any = isal_zlib  # its types call the error an instance
     # It reads some bad streams that zlib refuses: harmless where a checksum follows.
-    return Road(isal_zlib.decompressobj, isal_zlib.IsalError, _CHECKED)
+    return Road(library.decompressobj, library.error, _CHECKED)
 
 
 def _load_zlib() -> Road:
