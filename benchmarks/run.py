@@ -5,7 +5,7 @@ Rules of this file:
 - Ratios are taken within a round and their median is reported, so drift of the machine cancels.
 - What was aimed at is printed with what was reached, and so is a miss.
 
-Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; 1, 2, 3, 4, 4s, 7 and 7z are rows of
+Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; 1 to 4s and 7 to 7z are rows of
 `workloads.py`, 5, 6 and 8 are `imports.py`, `llama_index_build.py` and `stages.py`.
 """
 
@@ -26,7 +26,7 @@ SCRIPTS = {"5": "imports.py", "6": "llama_index_build.py", "8": "stages.py"}
 PACKAGES = (
     "openai", "langchain-core", "langchain-openai", "llama-index-core",
     "llama-index-embeddings-openai", "openrouter", "litellm", "baseten-performance-client",
-    "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64",
+    "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64", "pysimdjson", "isal",
 )  # fmt: skip
 OFFLINE = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 """Without it litellm asks the network for prices when it is imported."""
@@ -43,7 +43,7 @@ def main() -> None:
     only = [word.lower() for word in sys.argv[3:]]
     subjects = [s for s in load.subjects if not only or any(word in s.lower() for word in only)]
     samples: Samples = {subject: [] for subject in subjects}
-    before = machine()
+    before = {} if only else machine()
     for number in range(rounds):
         at = number % len(subjects)
         for subject in subjects[at:] + subjects[:at]:
@@ -51,6 +51,7 @@ def main() -> None:
     rows = table(load, samples, rounds)
     found = [reached(aim, samples) for aim in load.aims if {aim.ours, *aim.rivals} <= set(samples)]
     found += [used(subject, most, rows) for subject, most in load.most_mb if subject in rows]
+    print(f"load: {os.getloadavg()[0]:.1f} over the last minute")
     if not only:
         content = {"title": load.title, "rounds": rounds, "rows": rows, "aims": found, **before}
         write(f"workload-{name}", content)
