@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flow import Flow
+from openrouter_embed.core.growth import came_soon, size_may_be_to_blame
 from openrouter_embed.core.hints import advise
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.long import count_parts, split_text
@@ -163,6 +164,11 @@ class _Batch:
         """Return the batch after one more attempt; `replace` does it four times as slowly."""
         retries, causes = self.retries, self.causes
         return _Batch(self.units, self.attempts + 1, retries, causes, self.hunted, self.depth)
+
+
+def _halves(batch: _Batch) -> tuple[_Batch, _Batch]:
+    half = len(batch.units) // 2
+    return replace(batch, units=batch.units[:half]), replace(batch, units=batch.units[half:])
 
 
 @dataclass(slots=True)
@@ -356,9 +362,14 @@ class Job:
     def _pick(self, now: float) -> _Batch:
         if self._again and self._again[0][0] <= now:
             return heapq.heappop(self._again)[2]
-        if not self._terms.spread:
-            return _Batch(self._packer.take(1))
-        return _Batch(self._packer.take(self._pacer.spread, probe=not self._pacer.opened))
+        more = self._memory.bears_more(self._bodies.route)
+        spread = self._pacer.spread if self._terms.spread else 1
+        if more is None and self._rows.delivered and self._packer.overflows(spread):
+            trying = any(self._packer.grown(len(f.batch.units)) for f in self._flights.values())
+            if not trying:
+                return _Batch(self._packer.take(1, more=True))
+        probe = self._terms.spread and not self._pacer.opened
+        return _Batch(self._packer.take(spread, probe=probe, more=bool(more)))
 
     def _encoding(self) -> str:
         if self._terms.encoding_format != "auto":
@@ -428,6 +439,7 @@ class Job:
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
+                self._learn_size(flight, now)
                 left = len(self._flights)
                 self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
@@ -450,6 +462,12 @@ class Job:
         self._memory.seen(self._space, self._rows.width or 0)
         self._charge(usage)
         self._report()
+
+    def _learn_size(self, flight: _Flight, now: float) -> None:
+        if self._packer.grown(len(flight.batch.units)):
+            route = self._bodies.route
+            soon = came_soon(now - flight.sent, self._terms.timeout)
+            (self._memory.bore if soon else self._memory.doubt_more)(route)
 
     def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> _Flight:
         """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
@@ -478,6 +496,7 @@ class Job:
 
     def _settle(self, flight: _Flight, verdict: Verdict, now: float, *, stale: bool) -> None:
         batch = flight.batch
+        halve = self._doubts_size(batch, verdict)
         if self._blames_format(flight, verdict):
             self._memory.blame(self._terms.model)
             self._requeue(batch, now)
@@ -485,9 +504,25 @@ class Job:
             self._requeue(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
             causes = (*batch.causes, verdict.cause)
-            self._requeue(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+            again = replace(batch, retries=batch.retries + 1, causes=causes)
+            for part in _halves(again) if halve else (again,):
+                self._requeue(part, ready)
+        elif (
+            halve
+            and verdict.rule.scope is not Scope.INPUT
+            and batch.retries < self._terms.max_retries
+        ):
+            for part in _halves(batch):
+                self._requeue(part, now)
         else:
             self._finally(batch, verdict)
+
+    def _doubts_size(self, batch: _Batch, verdict: Verdict) -> bool:
+        """Say whether a batch may have failed for being larger than the careful ones."""
+        doubted = self._packer.grown(len(batch.units)) and size_may_be_to_blame(verdict)
+        if doubted:
+            self._memory.doubt_more(self._bodies.route)
+        return doubted and self._error is None
 
     def _blames_format(self, flight: _Flight, verdict: Verdict) -> bool:
         """Some hosts fail on base64 without saying so: floats are worth one more request."""

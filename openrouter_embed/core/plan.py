@@ -20,6 +20,7 @@ from openrouter_embed.core.codec import encode
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import Item
+from openrouter_embed.options.models import CAREFUL_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,11 +144,20 @@ MEDIA_TOKENS: Final = 270
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may hold."""
+    """How much one request may hold.
+
+    Attributes:
+        inputs: Inputs, on the careful side.
+        tokens: Estimated tokens.
+        size: Bytes of inputs.
+        most: Inputs that are tried once the careful number was borne; not above it where a limit
+            is known.
+    """
 
     inputs: int
     tokens: int
     size: int = MAX_REQUEST_BYTES
+    most: int = 0
 
 
 class Packer:
@@ -155,23 +165,35 @@ class Packer:
 
     def __init__(self, plan: Plan, limits: Limits) -> None:
         self.limits = limits
+        self._careful = limits.inputs
         self._plan = plan
         self._left: deque[Sequence[int]] = deque(_by_kind(plan.units))
         self._at = 0
         self.remaining = len(plan.units)
 
-    def take(self, spread: int, *, probe: bool = False) -> Sequence[int]:
+    def overflows(self, spread: int) -> bool:
+        """Whether what is left fills more careful requests than the call is to be spread over."""
+        limits = self.limits
+        return limits.most > limits.inputs and self.remaining > limits.inputs * max(1, spread)
+
+    def grown(self, count: int) -> bool:
+        """Whether a request of so many inputs is larger than the careful ones."""
+        return self._careful < count <= self.limits.most
+
+    def take(self, spread: int, *, probe: bool = False, more: bool = False) -> Sequence[int]:
         """Return the units of the next request.
 
         Args:
             spread: Over how many requests the call is to be spread.
             probe: Whether nothing is known of the server yet: a large call then begins with small
                 requests, whose answers come soon and whose refusal costs little.
+            more: Whether requests larger than the careful ones may be sent.
         """
         run = self._left[0]
         even = math.ceil(len(self._plan.units) / max(1, spread))
         wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
-        most = min(self.limits.inputs, wanted, len(run) - self._at)
+        inputs = max(self.limits.inputs, self.limits.most if more else 0)
+        most = min(inputs, wanted, len(run) - self._at)
         size = self._fit(run, most)
         batch = run[self._at : self._at + size]
         self._at += size
@@ -220,9 +242,11 @@ def make_limits(settings: Settings) -> Limits:
     profile = settings.profile
     width = settings.dimensions or profile.dimensions or 4096
     answerable = max(1, MAX_ANSWER_BYTES // (_FLOAT_TEXT * width))
+    known = settings.max_batch_inputs or profile.max_batch_inputs != CAREFUL_INPUTS
     return Limits(
         settings.max_batch_inputs or min(profile.max_batch_inputs, answerable),
         settings.max_batch_tokens or profile.max_batch_tokens,
+        most=0 if known else min(2 * CAREFUL_INPUTS, answerable),
     )
 
 
