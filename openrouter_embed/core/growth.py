@@ -18,6 +18,8 @@ from openrouter_embed.core.pacing import Signal
 from openrouter_embed.core.verdict import Scope
 
 if TYPE_CHECKING:
+    from openrouter_embed.core.memory import ModelMemory
+    from openrouter_embed.core.plan import Limits
     from openrouter_embed.core.verdict import Verdict
 
 SOON: Final = 0.2
@@ -26,9 +28,63 @@ _OTHERWISE: Final = frozenset({"moderated", "told_not_to", "provider", "connect"
 """Causes that have nothing to do with how many inputs were sent."""
 
 
-def came_soon(seconds: float, timeout: float) -> bool:
-    """Say whether an answer leaves enough of an attempt's time, both in seconds."""
-    return seconds <= SOON * timeout
+class Growth:
+    """What one call knows of larger requests; `memory` holds what every call of the client knows.
+
+    Args:
+        limits: What requests are packed to.
+        memory: What the client has learned.
+        route: What decides who may serve.
+        timeout: Seconds an attempt may take.
+    """
+
+    def __init__(self, limits: Limits, memory: ModelMemory, route: str, timeout: float) -> None:
+        self._careful, self._most = limits.inputs, limits.most
+        self._memory, self._route = memory, route
+        self._soon = SOON * timeout
+        self._answered = self._trying = False
+
+    @property
+    def proven(self) -> bool:
+        """Whether larger requests may be sent."""
+        return self._memory.bears_more(self._route) is True
+
+    def begin(self, left: int, spread: int) -> bool:
+        """Say whether the next request is to be the larger one that is tried.
+
+        Args:
+            left: Inputs not sent so far.
+            spread: Requests that may be in flight, as far as is known.
+        """
+        untried = self._memory.bears_more(self._route) is None and self._most > self._careful
+        if self._trying or not (untried and self._answered and left > self._careful * spread):
+            return False
+        self._trying = True
+        return True
+
+    def landed(self, count: int, seconds: float) -> None:
+        """Learn from a request of so many inputs that was answered."""
+        self._answered = True
+        if not self._grown(count):
+            return
+        self._trying = False
+        if seconds <= self._soon:
+            self._memory.bore(self._route)
+        else:
+            self._memory.doubt_more(self._route)
+
+    def failed(self, count: int, verdict: Verdict) -> bool:
+        """Say whether a request failed for being larger, as far as can be told; then none is."""
+        if not self._grown(count):
+            return False
+        self._trying = False
+        blamed = size_may_be_to_blame(verdict)
+        if blamed:
+            self._memory.doubt_more(self._route)
+        return blamed
+
+    def _grown(self, count: int) -> bool:
+        return self._careful < count <= self._most
 
 
 def size_may_be_to_blame(verdict: Verdict) -> bool:
