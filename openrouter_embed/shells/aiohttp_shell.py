@@ -24,7 +24,7 @@ from yarl import URL
 
 from openrouter_embed.clock import call_later, monotonic, wall
 from openrouter_embed.core import wire
-from openrouter_embed.core.codec import TooLargeError, decompress
+from openrouter_embed.core.inflate import TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     Abort,

@@ -27,7 +27,7 @@ from urllib3 import exceptions as errors
 
 from openrouter_embed.clock import monotonic, wall
 from openrouter_embed.core import wire
-from openrouter_embed.core.codec import TooLargeError, decompress
+from openrouter_embed.core.inflate import TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     Abort,

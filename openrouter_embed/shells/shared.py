@@ -13,7 +13,7 @@ import traceback
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.codec import ContentError, TooLargeError
+from openrouter_embed.core.inflate import ContentError, TooLargeError
 from openrouter_embed.core.wire import Fault, FaultKind, Request, fault
 from openrouter_embed.errors import EmbeddingError
 
