@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from openrouter_embed.result import Usage
-
 FLAT: Final = 270
 """Tokens of a medium without a rule, for packing alone: images were seen with 258 and 266."""
 KINDS: Final = {
@@ -63,19 +61,6 @@ class Prices:
     def of(self, kind: str) -> float:
         """Return USD per token of one kind of medium."""
         return self.media.get(kind, self.text)
-
-
-def spent(usage: Usage, prices: Prices, held: float) -> float | None:
-    """Return what an answer cost; `None` where nobody can tell.
-
-    Args:
-        usage: What it says.
-        prices: Of its tokens; used if it tells no cost.
-        held: What it was expected to cost: media may cost more than texts do.
-    """
-    if usage.billed is not None or not usage.total_tokens:
-        return usage.billed
-    return max(held, usage.total_tokens * prices.text)
 
 
 def without_rule(kinds: Iterable[str], counting: Counting, prices: Prices) -> list[str]:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openrouter_embed.core.bill import Prices
+    from openrouter_embed.core.collect import Collector
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.inputs import Inputs, Item
     from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
+    from openrouter_embed.result import Usage
 
 PATH: Final = "/embeddings"
 ATTEMPT_HEADER: Final = "X-OpenRouter-Embed-Attempt"
@@ -96,12 +98,26 @@ class Call:
             check_media(plan, self.profile, self.settings.model)
         return plan
 
-    def scales(self, memory: ModelMemory, space: str) -> bool:
-        """Whether vectors are to be scaled to unit length."""
+    def spent(self, usage: Usage, held: float) -> float | None:
+        """Return what an answer cost, in USD; `None` where nobody can tell, or asks.
+
+        Args:
+            usage: What it says.
+            held: What it was expected to cost: media may cost more than texts do.
+        """
+        price = self.price
+        if price is None:
+            return None
+        if usage.billed is not None or not usage.total_tokens:
+            return usage.billed
+        return max(held, usage.total_tokens * price.text)
+
+    def scales(self, memory: ModelMemory, space: str, rows: Collector) -> bool:
+        """Whether vectors are to be scaled to unit length: `auto` goes by the first that came."""
         wish = self.settings.normalize
         if isinstance(wish, bool):
             return wish
-        return self.profile.normalized is False or not memory.is_unit(space)
+        return self.profile.normalized is False or not memory.is_unit(space, rows.unit)
 
     def encoding(self, memory: ModelMemory) -> str:
         """Return the format to ask for, by what is known of the model and what it has sent."""

@@ -50,8 +50,6 @@ class Collector:
         self.believed = False
         """Whether any answer was, if only for parts of inputs."""
         self.host = ""
-        self.unit: bool | None = None
-        """Whether the first vector that came has unit length; `None` where it is all zeros."""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -64,13 +62,16 @@ class Collector:
         self._parts = Parts()
         self._lists = empty_lists(self.count) if lists else None
 
-    def accept(self, units: Sequence[int], body: bytes, host: str | None = None) -> Usage:
+    def accept(
+        self, units: Sequence[int], body: bytes, host: str | None = None, cached: str = ""
+    ) -> Usage:
         """Believe an answer or not; return what it cost.
 
         Args:
             units: What was sent.
             body: What came back.
             host: The only host whose vectors may be kept, if there is one.
+            cached: What OpenRouter says of its own response cache.
 
         Raises:
             InvalidResponseError: The answer cannot be trusted; nothing of it was kept.
@@ -101,10 +102,9 @@ class Collector:
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         if zeros:
             self._flags.setdefault("zero", []).extend(zeros)
-        if self.unit is None and self._rows is not None:
-            self.unit = is_unit(self._rows[units[0]] if target is None else target[0])
         self._note(self._place(units, target), answer)
-        return _usage(answer.usage, self.delivered - before)
+        usage = _usage(answer.usage, self.delivered - before)
+        return _from_router_cache(usage) if cached.strip().upper() == "HIT" else usage
 
     def _prepare(self, units: Sequence[int]) -> None:
         """Make Python lists of rows now, while the caller has nothing to do but wait."""
@@ -132,6 +132,13 @@ class Collector:
         counting = self.plan.counting
         self.plan.tokens.extend(unit_tokens(text, counting) for text in texts)
         return self._parts.divide(unit, first, [len(part) for part in parts])
+
+    @property
+    def unit(self) -> bool | None:
+        """Whether the first vector that is no zero has unit length; `None` if there is none."""
+        rows = () if self._rows is None else self._rows
+        first = (row for row, have in zip(rows, self._have, strict=False) if have and row.any())
+        return next((is_unit(row) for row in first), None)
 
     @property
     def known_width(self) -> int | None:
@@ -320,10 +327,8 @@ CACHE_STATUS: Final = "x-openrouter-cache-status"
 """The header that tells whether OpenRouter's own response cache answered."""
 
 
-def from_router_cache(usage: Usage, status: str) -> Usage:
+def _from_router_cache(usage: Usage) -> Usage:
     """Count an answer out of OpenRouter's own cache: it costs nothing, told or not."""
-    if status.strip().upper() != "HIT":
-        return usage
     return replace(usage, cost=usage.cost or 0.0, router_cache_hits=1)
 
 

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.advice import explain
 from openrouter_embed.core.backlog import Backlog, Batch
-from openrouter_embed.core.bill import spent
 from openrouter_embed.core.callbacks import Listener
-from openrouter_embed.core.collect import CACHE_STATUS, Collector, from_router_cache
+from openrouter_embed.core.collect import CACHE_STATUS, Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
+from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
@@ -86,7 +86,8 @@ class Job:
         self._memory = memory
         self._callbacks = callbacks
         self._ledger = ledger or Ledger()
-        self._backlog = Backlog(plan, call.limits, spread=call.spread)
+        self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
+        self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
         self._space = f"{settings.model} {settings.dimensions}"
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
@@ -156,8 +157,7 @@ class Job:
         """Launch a request; whatever goes wrong, the place and the money set aside come back."""
         batch = self._backlog.take(now, self._pacer.spread, probe=not self._pacer.opened)
         tokens = sum(self._plan.tokens[unit] for unit in batch.units)
-        price = self._call.price
-        held = 0.0 if price is None else self._plan.cost(batch.units, price)
+        held = self._plan.cost(batch.units, self._call.price) if self._call.price else 0.0
         if not self._ledger.reserve(held):
             self._stop_spending(batch, ticket, held, now)
             return self._next(now)
@@ -190,14 +190,12 @@ class Job:
         self._pacer.release(ticket, Signal.NEUTRAL)
         # A call that blocks the others' thread would wait for ever for what they set aside.
         hopeless = not self._flights and (self._callbacks.urgent or not self._ledger.busy)
-        if hopeless and len(batch.units) > 1:
-            self._backlog.put_halves(batch, smaller=False, hunted=batch.hunted)
-            return
-        self._backlog.put_back(batch)
-        self._broke = True
-        if hopeless:
+        smaller = hopeless and len(batch.units) > 1
+        self._backlog.put_back(batch, halved=smaller)
+        self._broke = not smaller
+        if hopeless and not smaller:
             self._error = self._ledger.refusal(held)
-        elif not self._flights:
+        elif not self._flights and not hopeless:
             self._poor_until = now + POLL
 
     def started(self, request_id: int, now: float) -> None:
@@ -245,34 +243,31 @@ class Job:
         if isinstance(outcome, Reply) and outcome.status == 200:
             try:
                 pinned = self._pinned() or None
-                usage = self._rows.accept(flight.batch.units, outcome.body, pinned)
-                if CACHE_STATUS in outcome.headers:
-                    usage = from_router_cache(usage, outcome.headers[CACHE_STATUS])
+                status = outcome.headers.get(CACHE_STATUS, "")
+                usage = self._rows.accept(flight.batch.units, outcome.body, pinned, status)
             except InvalidResponseError as error:
                 doubt = error
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
-                left, flow = len(self._flights), self._flow
-                flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
+                self._growth.landed(len(flight.batch.units), now - flight.sent)
+                self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=len(self._flights))
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
         # A refusal costs nothing unless it says so; what is lost on the way may have been billed.
-        refused = isinstance(verdict.error, APIError)
-        cost = (billed.billed or 0.0) if refused else billed.billed
+        cost = billed.billed or (0.0 if isinstance(verdict.error, APIError) else billed.billed)
         self._land(request_id, verdict.rule.signal, spent=cost)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
 
     def _accepted(self, request_id: int, usage: Usage) -> None:
-        price = self._call.price
-        cost = None if price is None else spent(usage, price, self._flights[request_id].held)
+        cost = self._call.spent(usage, self._flights[request_id].held)
         flight = self._land(request_id, Signal.FINE, spent=cost)
         self._pacer.succeeded(retried=flight.batch.retries > 0)
         self._memory.served(self._call.bodies.route, self._rows.host)
-        self._memory.seen(self._space, self._rows.width or 0, unit=self._rows.unit)
+        self._memory.seen(self._space, self._rows.width or 0)
         self._rows.usage += usage
         self._callbacks.on_usage(usage)
         self.listener.tell(self._rows.progress)
@@ -290,24 +285,26 @@ class Job:
     def _settle(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """Have a batch that failed sent again, or follow up its failure."""
         batch = flight.batch
+        halved = self._growth.failed(len(batch.units), verdict)
         if self._error is not None:
             self._fail(batch, verdict)
             return
-        settings = self._call.settings
-        mine = settings.encoding_format == "auto" and flight.encoding == "base64"
-        strange = flight.encoding == "base64" and verdict.cause == UNBELIEVED
+        chosen = self._call.settings.encoding_format != "auto"
         stale = isinstance(outcome, Fault) and outcome.stale and "stale" not in batch.causes
-        if strange or (mine and blames_base64(verdict)):
+        if flight.encoding == "base64" and blames_base64(verdict, chosen=chosen):
             # Floats are worth one more request.
-            self._memory.blame(settings.model, distrust=strange)
+            self._memory.blame(self._call.settings.model, distrust=verdict.cause == UNBELIEVED)
             self._backlog.put_back(batch, now)
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
             causes = (*batch.causes, verdict.cause)
-            self._backlog.put_back(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+            again = replace(batch, retries=batch.retries + 1, causes=causes)
+            self._backlog.put_back(again, ready, halved=halved)
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
+        elif halved:
+            self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
             self._fail(batch, verdict)
 
@@ -388,7 +385,7 @@ class Job:
         asked_for_all = self._call.on_error == "return"
         if error is None and rows.failures and not asked_for_all:
             error = rows.culprits()
-        scales = self._call.scales(self._memory, self._space)
+        scales = self._call.scales(self._memory, self._space, rows)
         result = rows.result(self._error, normalize=scales)
         if error is None or asked_for_all:
             return result

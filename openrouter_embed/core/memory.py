@@ -16,19 +16,20 @@ class ModelMemory:
         self._hosts: dict[str, str] = {}
         self._widths: dict[str, int] = {}
         self._unit: dict[str, bool] = {}
+        self._larger: dict[str, bool] = {}
 
     def width(self, space: str) -> int | None:
         """Return the width of vectors seen in a space; every later one must have it, too."""
         return self._widths.get(space)
 
-    def seen(self, space: str, width: int, *, unit: bool | None = None) -> None:
-        """Remember of the first vectors of a space how wide, and whether of unit length."""
+    def seen(self, space: str, width: int) -> None:
+        """Remember the width of the first vectors of a space."""
         self._widths.setdefault(space, width)
-        if unit is not None:
-            self._unit.setdefault(space, unit)
 
-    def is_unit(self, space: str) -> bool:
-        """Whether the first vectors of a space had unit length; none that did not are known."""
+    def is_unit(self, space: str, now: bool | None) -> bool:
+        """Whether the first vectors of a space had unit length; `now` says it of the latest."""
+        if now is not None:
+            self._unit.setdefault(space, now)
         return self._unit.get(space, True)
 
     def host(self, route: str) -> str | None:
@@ -57,3 +58,15 @@ class ModelMemory:
     def distrusts(self, model: str) -> bool:
         """Whether what this model sent as base64 could not be believed."""
         return model in self._distrusted
+
+    def bears_more(self, route: str) -> bool | None:
+        """Whether requests larger than the careful ones pass that way; `None` if untried."""
+        return self._larger.get(route)
+
+    def bore(self, route: str) -> None:
+        """Remember that a larger request came back; once one has failed that counts no more."""
+        self._larger.setdefault(route, True)
+
+    def doubt_more(self, route: str) -> None:
+        """Remember that a larger one failed, for good."""
+        self._larger[route] = False

@@ -344,8 +344,15 @@ UNBELIEVED: Final = "answer:unbelieved"
 """The cause of an answer in base64 that is asked for again in floats."""
 
 
-def blames_base64(verdict: Verdict) -> bool:
-    """Whether the format may be to blame: some hosts fail on base64 without saying so."""
+def blames_base64(verdict: Verdict, *, chosen: bool = False) -> bool:
+    """Whether the format may be to blame: some hosts fail on base64 without saying so.
+
+    Args:
+        verdict: The judgement on what came.
+        chosen: Whether the caller chose it; then only what cannot be believed counts.
+    """
+    if chosen or verdict.cause == UNBELIEVED:
+        return verdict.cause == UNBELIEVED
     name = verdict.cause.rpartition(":")[2]
     return name in ("no_provider", "base64") or (
         name == "parameter" and "encoding" in verdict.error.message.lower()

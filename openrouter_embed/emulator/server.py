@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from aiohttp import web
 
+from openrouter_embed.clock import call_later, monotonic, wall
 from openrouter_embed.emulator import answers, errors
 from openrouter_embed.emulator.errors import ApiError
 from openrouter_embed.emulator.ledger import Ledger, Seat
@@ -98,7 +98,7 @@ class Server:
     # Embeddings
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
-        started = time.monotonic()
+        started = monotonic()
         seat = self.ledger.begin()
         try:
             return await self._answer(request, seat, started)
@@ -119,7 +119,7 @@ class Server:
             return self._scripted(request, fault)
         self._check_key(request)
         plan = await self._in_worker(lambda: make_plan(parse_request(body)))
-        status = self._cache.status(body, request.headers, time.monotonic())
+        status = self._cache.status(body, request.headers, monotonic())
         return await self._stream(request, _Serving(plan, seat, status), started)
 
     async def _read(self, request: web.Request, number: int) -> object:
@@ -236,7 +236,7 @@ class Server:
 
     def _now(self) -> float:
         fixed = self._options.fixed_time
-        return time.time() if fixed is None else fixed
+        return wall() if fixed is None else fixed
 
     def _headers(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         fixed = self._options.fixed_time
@@ -261,6 +261,12 @@ class Server:
 
 
 async def _sleep_until(moment: float) -> None:
-    rest = moment - time.monotonic()
+    rest = moment - monotonic()
     if rest > 0:
-        await asyncio.sleep(rest)
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        cancel = call_later(loop, rest, over.set)
+        try:
+            await over.wait()
+        finally:
+            cancel()

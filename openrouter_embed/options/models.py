@@ -26,6 +26,8 @@ Confidence = Literal["recorded", "documented", "reported", "assumed"]
 
 ROLES: Final = ("query", "document")
 MODALITIES: Final = ("text", "image", "audio", "video", "file")
+CAREFUL_INPUTS: Final = 64
+"""Inputs per request where nobody documents a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class ModelProfile:
     query_instruction: str | None = None
     dimensions: int | None = None
     allowed_dimensions: range | frozenset[int] | None = None
-    max_batch_inputs: int = 64
+    max_batch_inputs: int = CAREFUL_INPUTS
     max_batch_tokens: int = 100_000
     max_input_tokens: int | None = None
     special_tokens: int = 3

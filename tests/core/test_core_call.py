@@ -7,6 +7,7 @@ from core_world import MODEL, SETTINGS
 
 from openrouter_embed import EmbeddingClient
 from openrouter_embed.core.call import MAX_REPLY, make_call
+from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.models import (
     ModelProfile,
