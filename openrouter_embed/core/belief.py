@@ -32,7 +32,7 @@ def refuse_unbelievable(
     pairs = {(len(row), opening == QUOTE) for row, opening in zip(rows, openings, strict=True)}
     seen = {size // 4 for size, encoded in pairs if not encoded}
     for size, encoded in pairs:
-        if encoded and (size % 4 or (size // 4 not in believable and size // 4 not in seen)):
+        if encoded and size % 4 == 0 and size // 4 not in {*believable, *seen}:
             raise InvalidResponseError(
                 f"The vectors came in base64, as {size} bytes each: float32 numbers of a width "
                 "that was neither asked for nor is known of this model, or numbers of another "

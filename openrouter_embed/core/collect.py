@@ -63,7 +63,13 @@ class Collector:
         self._lists = empty_lists(self.count) if lists else None
 
     def accept(
-        self, units: Sequence[int], body: bytes, host: str | None = None, cached: str = ""
+        self,
+        units: Sequence[int],
+        body: bytes,
+        host: str | None = None,
+        *,
+        asked: str = "float",
+        cached: str = "",
     ) -> Usage:
         """Believe an answer or not; return what it cost.
 
@@ -71,13 +77,17 @@ class Collector:
             units: What was sent.
             body: What came back.
             host: The only host whose vectors may be kept, if there is one.
+            asked: The format that was asked for.
             cached: What OpenRouter says of its own response cache.
 
         Raises:
             InvalidResponseError: The answer cannot be trusted; nothing of it was kept.
         """
         target: Matrix | None = None
-        believable = (self.width, self._fallback_width)
+        known = (self.width, self._fallback_width)
+        # Who answers in base64 though floats were asked for speaks nothing else: asking again is of
+        # no use, and where no width is known there is nothing to hold against it.
+        believable = None if asked == "float" and known == (None, None) else known
 
         def allocate(width: int) -> Matrix:
             nonlocal target

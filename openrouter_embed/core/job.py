@@ -242,9 +242,9 @@ class Job:
         doubt: InvalidResponseError | None = None
         if isinstance(outcome, Reply) and outcome.status == 200:
             try:
-                pinned = self._pinned() or None
-                status = outcome.headers.get(CACHE_STATUS, "")
-                usage = self._rows.accept(flight.batch.units, outcome.body, pinned, status)
+                cached = outcome.headers.get(CACHE_STATUS, "")
+                units, host, asked = flight.batch.units, self._pinned() or None, flight.encoding
+                usage = self._rows.accept(units, outcome.body, host, asked=asked, cached=cached)
             except InvalidResponseError as error:
                 doubt = error
                 bare(doubt)  # its frames hold the texts and the whole answer

@@ -417,7 +417,7 @@ C = [
             f"C11-base64-{name}",
             "not_finite",
             embeddings(packed([1.0, value])),
-            options={"encoding_format": "base64"},
+            options={"encoding_format": "base64", "dimensions": 2},
         )
         for name, value in {"inf": float("inf"), "nan": float("nan")}.items()
     ),
@@ -450,7 +450,11 @@ C = [
             "newline": "AACAPw==\n",
         }.items()
     ),
-    Case("C16", [[send(response(embeddings(packed(ROW))))]], options={"encoding_format": "base64"}),
+    Case(
+        "C16",
+        [[send(response(embeddings(packed(ROW))))]],
+        options={"encoding_format": "base64", "dimensions": len(ROW)},
+    ),
     Case("C17-floats", [[good()]], options={"encoding_format": "base64"}),
     Case("C17-base64", [[send(response(embeddings(packed(ROW))))]]),
     Case(
