@@ -28,13 +28,8 @@ from llama_index_openrouter_embed._images import (
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed.errors import (
-    ConfigurationError,
-    InvalidResponseError,
-    aguarded,
-    guarded,
-    kind_of,
-)
+from openrouter_embed import as_text, as_texts
+from openrouter_embed.errors import InvalidResponseError, aguarded, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -125,7 +120,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        texts = _read_texts(texts)
+        texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size) as announcer,
             self._bar(len(texts), "Generating embeddings", show=show_progress) as told,
@@ -146,7 +141,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        texts = _read_texts(texts)
+        texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size, together=True) as announcer,
             self._bar(len(texts), "Generating embeddings", show=show_progress) as told,
@@ -158,21 +153,21 @@ class OpenRouterEmbedding(OpenRouterObject):
     @signed
     @guarded
     def _get_text_embedding(self, text: str) -> Vector:
-        return self._embed(_read_texts([text]), "document")[0]
+        return self._embed([as_text(text, "text")], "document")[0]
 
     @aguarded
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return (await self._aembed(_read_texts([text]), "document"))[0]
+        return (await self._aembed([as_text(text, "text")], "document"))[0]
 
     @guarded
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
         """Embed any number of texts without events; parts of LlamaIndex call this directly."""
-        return self._embed(_read_texts(texts), "document")
+        return self._embed(as_texts(texts), "document")
 
     @aguarded
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
         """Embed any number of texts without events; parts of LlamaIndex call this directly."""
-        return await self._aembed(_read_texts(texts), "document")
+        return await self._aembed(as_texts(texts), "document")
 
     # ------------------------------------------------------------------ queries
 
@@ -214,7 +209,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed.
         """
-        queries = _read_texts(queries)
+        queries = as_texts(queries, "queries")
         if len(queries) == 1:
             vectors = [self.get_query_embedding(queries[0])]
         else:
@@ -234,7 +229,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed.
         """
-        queries = _read_texts(queries)
+        queries = as_texts(queries, "queries")
         if len(queries) == 1:
             vectors = [await self.aget_query_embedding(queries[0])]
         else:
@@ -260,11 +255,11 @@ class OpenRouterEmbedding(OpenRouterObject):
     @signed
     @guarded
     def _get_query_embedding(self, query: str) -> Vector:
-        return self._embed(_read_texts([query]), "query")[0]
+        return self._embed([as_text(query, "query")], "query")[0]
 
     @aguarded
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return (await self._aembed(_read_texts([query]), "query"))[0]
+        return (await self._aembed([as_text(query, "query")], "query"))[0]
 
     # ------------------------------------------------------------------ images
 
@@ -461,16 +456,6 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _bar(self, total: int, what: str, *, show: bool) -> Any:
         return bar(total, what, self._link.settings.on_progress, show=show)
-
-
-def _read_texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, (str, bytes)):
-        raise ConfigurationError("Pass a list of texts, even for one.")
-    items = list(texts)
-    for at, text in enumerate(items):
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users
-            raise ConfigurationError(f"Text {at} is a {kind_of(text)}, not a string.")
-    return items
 
 
 def _sized(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:

@@ -13,10 +13,10 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from openrouter_embed.progress import listening
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import (
@@ -24,13 +24,17 @@ from openrouter_embed.errors import (
     EmbeddingError,
     aguarded,
     guarded,
+    kind_of,
 )
+from openrouter_embed.listed import why_no_list
 from openrouter_embed.options.settings import AUTO
+from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
+        Iterable,
         Iterator,
         Sequence,
     )
@@ -43,8 +47,8 @@ if TYPE_CHECKING:
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
     from openrouter_embed.options.models import Role
-    from openrouter_embed.result import EmbeddingResult, Usage
     from openrouter_embed.options.settings import CallOptions, Options, Settings
+    from openrouter_embed.result import EmbeddingResult, Usage
 
     OnError = Literal["raise", "return"]
     Wake = Callable[[], None]
@@ -115,18 +119,32 @@ def at_start(error: EmbeddingError, start: int) -> None:
         error.result = dataclasses.replace(error.result, start=start)
 
 
-def check_stream(iterable: object) -> None:
-    """Refuse what would be taken apart into letters or keys.
+def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
+    """Refuse what would be taken apart into letters, keys or the names of columns.
 
     Raises:
-        ConfigurationError: This is one input, not an iterable of inputs.
+        ConfigurationError: This is no ordered iterable of inputs.
     """
-    whole: object = iterable
-    single = isinstance(iterable, (str, bytes, bytearray, Mapping))
-    if single or not isinstance(iterable, (Iterable, AsyncIterable)):
+    if asynchronous and isinstance(iterable, AsyncIterable):
+        return
+    advice = why_no_list(iterable)
+    if advice:
         raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not a {type(whole).__name__}: for one input "
-            "use `embed`."
+            f"`stream` takes an iterable of inputs, not a {kind_of(iterable)}: {advice}. For one "
+            "input use `embed`."
+        )
+
+
+def check_part(part: Sequence[Input], start: int) -> None:
+    """Refuse a stream's part that `embed` would take for one input.
+
+    Raises:
+        ConfigurationError: It begins with a number.
+    """
+    first: object = part[0]
+    if isinstance(first, Real):
+        raise ConfigurationError(
+            f"Input {start} is a {kind_of(first)}: a stream's inputs are whole, token ids as lists."
         )
 
 
@@ -288,6 +306,7 @@ class EmbeddingClient(_Client):
         while part := list(itertools.islice(source, STREAM_INPUTS)):
             size = len(part)
             try:
+                check_part(part, start)
                 result = self.embed(part, **options)
             except EmbeddingError as error:
                 part.clear()
@@ -468,7 +487,7 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
         """
         check_call(role, input_type, on_error)
-        check_stream(iterable)
+        check_stream(iterable, asynchronous=True)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
         return self._stream(parts_of(iterable, STREAM_INPUTS), options)
@@ -480,6 +499,7 @@ class AsyncEmbeddingClient(_Client):
         async for part in parts:
             size = len(part)
             try:
+                check_part(part, start)
                 result = await self.embed(part, **options)
             except EmbeddingError as error:
                 part.clear()

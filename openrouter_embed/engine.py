@@ -199,7 +199,7 @@ class Engine:
         )
         price = self._price(settings.model)
         return Job(
-            kit.plan(inputs, bodies),
+            kit.plan(inputs, bodies, on_error),
             bodies=bodies,
             limits=kit.limits,
             terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),

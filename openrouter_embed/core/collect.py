@@ -187,8 +187,10 @@ class Collector:
             _normalize(rows)
         plan = self.plan
         if plan.rows is not None:
-            # Position -1 stands for empty inputs: the extra last row holds their zeros.
+            # Position -1 stands for inputs that were not sent: the extra last row holds the zeros
+            # of those that are empty.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+            rows[list(plan.refused)] = np.nan
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
@@ -203,7 +205,7 @@ class Collector:
 
     def _prepared(self) -> list[list[float]] | None:
         rows, plan = self._lists, self.plan
-        if rows is None or plan.empty:
+        if rows is None or plan.empty or plan.refused:
             return None
         if plan.rows is None:
             return rows
@@ -219,11 +221,12 @@ class Collector:
         return self._rows
 
     def _by_position(self) -> dict[int, EmbeddingError]:
-        if not self.failures:
+        refused = self.plan.refused
+        if not self.failures and not refused:
             return {}
         positions = self.plan.positions()
-        pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
-        return dict(sorted(pairs, key=lambda pair: pair[0]))
+        pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
+        return dict(sorted([*pairs, *refused.items()], key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}

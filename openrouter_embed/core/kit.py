@@ -15,7 +15,7 @@ from openrouter_embed.inputs import read_inputs
 from openrouter_embed.options.settings import AUTO
 
 if TYPE_CHECKING:
-    from openrouter_embed.inputs import Inputs
+    from openrouter_embed.inputs import Inputs, Refused
     from openrouter_embed.options.models import Role
     from openrouter_embed.options.settings import Settings
 
@@ -42,14 +42,19 @@ class Kit:
             self._bodies[role] = BodyMaker(self.settings, role, input_type)
         return self._bodies[role]
 
-    def plan(self, inputs: Inputs, bodies: BodyMaker) -> Plan:
+    def plan(self, inputs: Inputs, bodies: BodyMaker, on_error: str = "raise") -> Plan:
         """Return what a call has to send.
 
         Raises:
-            ConfigurationError: An input is wrong.
+            ConfigurationError: An input is wrong, and is not to be listed among the failures.
         """
-        zeros = self.settings.empty == "zeros"
-        return make_plan(read_inputs(inputs), bodies.prefix, zeros_for_empty=zeros)
+        refused: Refused | None = {} if on_error == "return" else None
+        return make_plan(
+            read_inputs(inputs, refused),
+            bodies.prefix,
+            zeros_for_empty=self.settings.empty == "zeros",
+            refused=refused,
+        )
 
     def terms(self, on_error: str, now: float, *, price: float | None, lists: bool) -> Terms:
         """Return the terms of a call that begins at `now` (monotonic seconds)."""

@@ -230,9 +230,10 @@ WRONG = {
     "a content part without a type": ([{"content": [{"text": "a"}]}], "without a `type`"),
     "an empty content": (["a", {"content": []}], "Input 1 is a mapping"),
     "half of a surrogate pair": (["a", "\ud83d"], "Input 1 holds half of a surrogate pair"),
-    "an image as text": (["data:image/png;base64,AAAA"], r"Input 0 begins with `data:`.*at great"),
+    "an image as text": (["data:image/png;base64,AAAA"], r"Input 0 is a `data:` URL.*at great"),
     "an image as text, alone": ("DATA:image/png;base64,AAAA", "ImageInput.from_url"),
-    "an image as text in a joint input": ([["data:image/png;base64,AAAA", CAT]], "Input 0 begins"),
+    "an image as text in a joint input": (
+        [["data:image/png;base64,AAAA", CAT]], "Input 0 is a `data:`"),
 }  # fmt: skip
 
 
