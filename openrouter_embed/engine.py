@@ -22,6 +22,7 @@ from openrouter_embed.errors import (
     ConfigurationError,
     MultipleProvidersWarning,
 )
+from openrouter_embed.notices import Herald
 from openrouter_embed.options.settings import AUTO, CALL_OPTIONS, Settings, make_settings
 from openrouter_embed.options.suggest import encodable, unknown_name
 
@@ -274,6 +275,7 @@ class Engine:
             now=time.monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            on_retry=Herald(self.settings.model),
         )
 
     def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:

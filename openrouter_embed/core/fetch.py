@@ -2,18 +2,20 @@
 
 Rules of this file:
 - It speaks a job's language (`next`, `feed`, `close`), so both shells drive it as they drive a job.
+- Somebody waits for it, and nothing that was paid is lost with it: its patience is short.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from openrouter_embed.core.codec import trim
+from openrouter_embed.core.notice import Notice, kind_of_error, tried
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
-from openrouter_embed.core.verdict import MAX_WAIT, judge, pause
+from openrouter_embed.core.verdict import judge, pause
 from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
 from openrouter_embed.errors import (
     ClientClosedError,
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from openrouter_embed.options.settings import Settings
 
 
+MAX_RETRIES: Final = 2
+"""Attempts beyond the first; a client that allows fewer keeps to its own."""
+PATIENCE: Final = 15.0
+"""Seconds that one attempt may take, and after which no other begins."""
+
+
 class Fetch:
     """A request for one JSON object; see the head of this file."""
 
@@ -39,11 +47,16 @@ class Fetch:
         now: float,
         chance: Callable[[], float],
         closed: Callable[[], bool] = lambda: False,
+        on_retry: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._settings = settings
         self._chance = chance
         self._closed = closed
+        self._on_retry = on_retry
+        self._allowed = 1 + min(settings.max_retries, MAX_RETRIES)
+        self._timeout = min(settings.timeout, PATIENCE)
+        self._last_start = now + PATIENCE
         self._deadline = math.inf if settings.deadline is None else now + settings.deadline
         self._sent = 0
         self._causes: list[str] = []
@@ -65,8 +78,8 @@ class Fetch:
             return Done()
         if self._expires is None and now >= self._ready:
             self._sent += 1
-            self._expires = now + self._settings.timeout
-            request = Request(self._sent, "GET", self._path, timeout=self._settings.timeout)
+            self._expires = now + self._timeout
+            request = Request(self._sent, "GET", self._path, timeout=self._timeout)
             return Send(request)
         return Wait(min(self._deadline, self._ready if self._expires is None else self._expires))
 
@@ -87,7 +100,7 @@ class Fetch:
             self._error = DeadlineExceededError(message, attempts=self._sent)
         elif self._expires is not None and now >= self._expires:
             self._abort = True
-            message = f"No complete answer within {self._settings.timeout:g} seconds."
+            message = f"No complete answer within {self._timeout:g} seconds."
             self.feed(self._sent, Fault(FaultKind.TIMEOUT, message), now)
 
     def started(self, request_id: int, now: float) -> None:
@@ -106,14 +119,30 @@ class Fetch:
             doubt = InvalidResponseError("The answer is not the JSON expected.", reason="json")
         verdict = judge(outcome, doubt=doubt, key_origin=self._settings.key_origin)
         often = self._causes.count(verdict.cause) >= verdict.rule.retry.value
-        spent = len(self._causes) >= self._settings.max_retries
         wait = pause(verdict.after, len(self._causes), self._chance())
-        if often or spent or (verdict.after or 0) > MAX_WAIT or now + wait >= self._deadline:
+        if often or self._sent >= self._allowed or now + wait >= self._end:
             self._error = verdict.error
-            self._error.attempts = self._sent
+            tried(self._error, self._sent)
             return
         self._causes.append(verdict.cause)
         self._ready = now + wait
+        self._on_retry(self._notice(verdict.error, wait, now))
+
+    @property
+    def _end(self) -> float:
+        """When the last attempt must have begun."""
+        return min(self._deadline, self._last_start)
+
+    def _notice(self, error: EmbeddingError, wait: float, now: float) -> Notice:
+        return Notice(
+            cause=error.message,
+            kind=kind_of_error(error),
+            attempts=self._sent,
+            allowed=self._allowed,
+            wait=wait,
+            now=now,
+            ends=self._end,
+        )
 
     def close(self) -> Sequence[int]:
         """Return the request to drop, if one is in flight."""

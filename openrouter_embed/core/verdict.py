@@ -113,6 +113,9 @@ SPECIAL_RULES: Final[dict[str, Rule]] = {
 FAULT_RULES: Final[dict[FaultKind, Rule]] = {
     FaultKind.DNS: Rule("the host name does not resolve", Retry.ONCE, scope=Scope.CALL),
     FaultKind.CONNECT: Rule("no connection", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.REFUSED: Rule(
+        "nothing listens on this machine's own address", Retry.ONCE, scope=Scope.CALL
+    ),
     FaultKind.TLS: Rule("TLS or its certificate failed", Retry.NEVER, scope=Scope.CALL),
     FaultKind.RESET: Rule("connection lost before the answer", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TIMEOUT: Rule("no complete answer in time", Retry.ALWAYS, Signal.TROUBLED),
@@ -191,7 +194,7 @@ def judge(
     return _judge_status(outcome.status, outcome, problem or Problem(), key_origin)
 
 
-PUBLIC_KINDS: Final = {FaultKind.FRAMING: "protocol", FaultKind.PROXY: "connect"}
+PUBLIC_KINDS: Final = {FaultKind.FRAMING: "protocol", FaultKind.PROXY: "connect", FaultKind.REFUSED: "connect"}
 """Kinds that differ only in whether a retry can help go by one name outside."""
 ANSWERS: Final = frozenset({200, 204, 205})
 """Statuses whose body is an answer; every other one is an error, whatever the body says."""

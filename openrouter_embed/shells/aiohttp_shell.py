@@ -57,6 +57,7 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
     (aiohttp.ClientSSLError, FaultKind.TLS),
     (socket.gaierror, FaultKind.DNS),
     (aiohttp.ClientHttpProxyError, FaultKind.PROXY),
+    (ConnectionRefusedError, FaultKind.REFUSED),
     (aiohttp.ClientConnectorError, FaultKind.CONNECT),
     (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT),
     (asyncio.TimeoutError, FaultKind.TIMEOUT),

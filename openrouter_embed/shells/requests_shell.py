@@ -63,6 +63,7 @@ _FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
     (ssl.SSLError, FaultKind.TLS),
     (urllib3_errors.SSLError, FaultKind.TLS),
     (socket.gaierror, FaultKind.DNS),
+    (ConnectionRefusedError, FaultKind.REFUSED),
     (urllib3_errors.NewConnectionError, FaultKind.CONNECT),
     (urllib3_errors.ConnectTimeoutError, FaultKind.CONNECT),
     (urllib3_errors.ProxyError, FaultKind.PROXY),
