@@ -194,7 +194,11 @@ def judge(
     return _judge_status(outcome.status, outcome, problem or Problem(), key_origin)
 
 
-PUBLIC_KINDS: Final = {FaultKind.FRAMING: "protocol", FaultKind.PROXY: "connect", FaultKind.REFUSED: "connect"}
+PUBLIC_KINDS: Final = {
+    FaultKind.FRAMING: "protocol",
+    FaultKind.PROXY: "connect",
+    FaultKind.REFUSED: "connect",
+}
 """Kinds that differ only in whether a retry can help go by one name outside."""
 ANSWERS: Final = frozenset({200, 204, 205})
 """Statuses whose body is an answer; every other one is an error, whatever the body says."""

@@ -202,7 +202,9 @@ def test_every_kind_of_fault_has_a_rule_and_an_error_of_ours(kind):
         assert type(verdict.error) is errors.ConfigurationError
     else:
         assert type(verdict.error) is errors.TransportError
-        public = {"framing": "protocol", "proxy": "connect"}.get(kind.value, kind.value)
+        public = {"framing": "protocol", "proxy": "connect", "refused": "connect"}.get(
+            kind.value, kind.value
+        )
         assert verdict.error.kind == public
 
 
