@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from langchain_openrouter_embed._inputs import read_images, read_query, read_texts
@@ -150,7 +151,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
 
     model: str
     """Model id as OpenRouter lists it."""
-    openrouter_api_key: SecretStr | Callable[[], str] | None = Field(
+    openrouter_api_key: SecretStr | SkipJsonSchema[Callable[[], str]] | None = Field(
         default=None, exclude=True, repr=False
     )
     """The key, or what returns it; `None` where it is read from the environment when needed."""
@@ -220,7 +221,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     """A limiter that is told each request's estimated tokens."""
     session: object = Field(default=None, exclude=True, repr=False)
     """A `requests.Session` whose adapters, proxies and certificates are used."""
-    on_progress: Callable[..., None] | None = Field(default=None, exclude=True, repr=False)
+    on_progress: SkipJsonSchema[Callable[..., None]] | None = Field(
+        default=None, exclude=True, repr=False
+    )
     """Called with a `Progress` whenever a request is done."""
 
     _client: EmbeddingClient = PrivateAttr()
@@ -255,6 +258,20 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         raise ValidationError.from_exception_data(
             cls.__name__, [{"type": details, "loc": (), "input": None}], hide_input=True
         )
+
+    @classmethod
+    @guarded
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make an object that may be without a key until its first request, as a restored one is.
+
+        Checkpoints are read back so. Unlike pydantic's, it checks the values, because it makes a
+        client of them.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        del _fields_set  # every field is set: the client said what it is
+        return cls(**{**values, RESTORED: True})
 
     @guarded
     def __setattr__(self, name: str, value: Any) -> None:

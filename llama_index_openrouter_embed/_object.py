@@ -221,6 +221,21 @@ class OpenRouterObject(MultiModalEmbedding):
             return super().from_dict(data, **kwargs)
 
     @classmethod
+    @guarded
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make an object that may be without a key until its first request, as a restored one is.
+
+        Checkpoints are read back so. Unlike pydantic's, it checks the values, because it makes a
+        client of them.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        del _fields_set  # the constructor knows best
+        with _restoring():
+            return cls(**values)
+
+    @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Make an object from a mapping of options, or let an object pass.
 

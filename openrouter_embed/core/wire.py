@@ -128,11 +128,13 @@ _SENTENCES: Final[dict[FaultKind, str]] = {
 _LOOPBACK: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[?::1\]?)(:\d+)?", re.IGNORECASE)
 
 
-def fault(kind: FaultKind, host: str, *, limit: int = 0, stale: bool = False) -> Fault:
+def fault(
+    kind: FaultKind, host: str, *, limit: int = 0, stale: bool = False, proxied: bool = False
+) -> Fault:
     """Make a fault with the sentence that both shells use for its kind.
 
-    A far server that refuses may be starting again; on this machine the user would know.
+    A far server or proxy that refuses may be starting again; on this machine the user would know.
     """
-    if kind is FaultKind.REFUSED and not _LOOPBACK.fullmatch(host):
+    if kind is FaultKind.REFUSED and (proxied or not _LOOPBACK.fullmatch(host)):
         kind = FaultKind.CONNECT
     return Fault(kind, _SENTENCES[kind].format(host=host, limit=limit), stale)

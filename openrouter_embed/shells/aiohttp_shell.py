@@ -179,7 +179,12 @@ class AiohttpTransport:
         found = unforeseen(error) if kind is None else None
         forget_frames(error)
         stale = kind is FaultKind.RESET and trace.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
+        return found or fault(
+            kind or FaultKind.LOCAL,
+            self._route.host,
+            stale=stale,
+            proxied=self._route.proxy is not None,
+        )
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()

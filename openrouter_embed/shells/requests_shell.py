@@ -154,7 +154,12 @@ class RequestsTransport:
         found = unforeseen(error) if kind is None else None
         forget_frames(error)
         stale = kind is FaultKind.RESET and attempt.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
+        return found or fault(
+            kind or FaultKind.LOCAL,
+            self._route.host,
+            stale=stale,
+            proxied=self._route.proxy is not None,
+        )
 
     def _exchange(self, request: Request, progress: _Progress) -> Outcome:
         authorization = self._settings.authorization()

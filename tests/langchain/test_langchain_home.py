@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from langchain_core.documents import Document
 from PIL import Image
+from pydantic import BaseModel
 
+from langchain_openrouter_embed import OpenRouterEmbeddings
 from openrouter_embed import ConfigurationError
 
 GEMINI = "google/gemini-embedding-2"
@@ -133,3 +135,45 @@ async def test_people_embed_an_image_as_they_hold_it(make, emulator, tmp_path, h
     assert len(embeddings.embed_image([image])) == 1
     assert len(await embeddings.aembed_image([image])) == 1
     assert all("data:image/png;base64," in str(content) for content in sent(emulator))
+
+
+# ---------------------------------------------------------------- the object in other programs
+
+
+class Pipeline(BaseModel):
+    """A model of somebody's that holds one."""
+
+    name: str
+    embeddings: OpenRouterEmbeddings
+
+
+def test_people_ask_for_the_json_schema_of_a_model_that_holds_one():
+    schema = Pipeline.model_json_schema()
+    fields = schema["$defs"]["OpenRouterEmbeddings"]["properties"]
+    assert {"model", "dimensions", "openrouter_provider"} <= set(fields)
+    assert fields["openrouter_api_key"]["anyOf"][0]["format"] == "password"
+
+
+def test_people_keep_one_in_a_checkpoint(make, adopt, emulator, monkeypatch):
+    """LangGraph's serializer tries the constructor, then `model_construct`."""
+    kept = make(dimensions=None, timeout=7.0).model_dump()
+    with pytest.raises(ConfigurationError, match="API key"):
+        OpenRouterEmbeddings(**kept)
+    embeddings = adopt(OpenRouterEmbeddings.model_construct(**kept))
+    assert embeddings.request_timeout == 7.0
+    assert embeddings.usage.requests == 0
+    with pytest.raises(ConfigurationError, match="API key"):
+        embeddings.embed_query("a")
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
+    assert len(embeddings.embed_query("a")) == 384
+
+
+def test_people_construct_one_with_a_key_of_its_own(adopt, emulator):
+    embeddings = adopt(
+        OpenRouterEmbeddings.model_construct(
+            model="sentence-transformers/all-minilm-l6-v2",
+            api_key="sk-test",
+            base_url=emulator.base_url,
+        )
+    )
+    assert len(embeddings.embed_query("a")) == 384

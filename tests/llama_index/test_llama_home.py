@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from llama_doubles import GEMINI
+from llama_doubles import E5, GEMINI
 from llama_index.core import Document, VectorStoreIndex
+from llama_index.core.storage.kvstore import SimpleKVStore
 from PIL import Image
+from pydantic import BaseModel
 
+from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import ConfigurationError
 
 TEXTS = ["one", "two"]
@@ -140,3 +145,60 @@ async def test_people_embed_an_image_as_they_hold_it(make, emulator, tmp_path, h
     if held != "the text of a path":
         assert len(embedding.get_multimodal_embedding(["a caption", image])) == 128
     assert all("data:image/png;base64," in str(content) for content in sent(emulator))
+
+
+# ---------------------------------------------------------------- the object in other programs
+
+
+class Pipeline(BaseModel):
+    """A model of somebody's that holds one."""
+
+    name: str
+    embedding: OpenRouterEmbedding
+
+
+def test_people_ask_for_the_json_schema_of_a_model_that_holds_one():
+    fields = Pipeline.model_json_schema()["$defs"]["OpenRouterEmbedding"]["properties"]
+    assert {"model_name", "dimensions", "provider"} <= set(fields)
+    assert "api_key" not in fields
+
+
+def test_people_keep_one_in_a_checkpoint(make, emulator, monkeypatch):
+    """LangGraph's serializer tries the constructor, then `model_construct`."""
+    kept = make().model_dump()
+    with pytest.raises(ConfigurationError, match="API key"):
+        OpenRouterEmbedding(**kept)
+    with OpenRouterEmbedding.model_construct(**kept) as embedding:
+        assert embedding.dimensions == 64
+        assert embedding.usage.requests == 0
+        with pytest.raises(ConfigurationError, match="API key"):
+            embedding.get_query_embedding("a")
+        monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
+        assert len(embedding.get_query_embedding("a")) == 64
+
+
+# ---------------------------------------------------------------- the cache of vectors
+
+
+def narrow(_, body):
+    """Answer with 8 components, whatever our table says of the model."""
+    rows = [
+        {"object": "embedding", "index": at, "embedding": [0.1] * 8}
+        for at in range(len(body["input"]))
+    ]
+    return 200, {}, json.dumps({"data": rows, "model": body["model"]}).encode()
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+async def test_people_cache_a_model_whose_vectors_are_not_as_wide_as_our_table_says(
+    make, special, door
+):
+    server = special(faults=narrow)
+    embedding = make(E5, server=server, embeddings_cache=SimpleKVStore())
+    for _ in range(3):
+        if door == "sync":
+            vectors = embedding.get_text_embedding_batch(TEXTS)
+        else:
+            vectors = await embedding.aget_text_embedding_batch(TEXTS)
+        assert [len(vector) for vector in vectors] == [8, 8]
+    assert embedding.usage.requests == 1
