@@ -7,7 +7,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from openrouter_embed import ConfigurationError, ImageInput, as_list, as_text, as_texts
+from openrouter_embed import ConfigurationError, ImageInput
+from openrouter_embed.adapting import as_list, as_text, as_texts
 
 
 def read_texts(texts: object) -> list[str]:

@@ -12,8 +12,8 @@ import os
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from openrouter_embed import ImageInput, as_list
-from openrouter_embed.errors import ConfigurationError
+from openrouter_embed import ConfigurationError, ImageInput
+from openrouter_embed.adapting import as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

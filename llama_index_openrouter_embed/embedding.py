@@ -28,8 +28,8 @@ from llama_index_openrouter_embed._images import (
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed import as_text, as_texts
-from openrouter_embed.errors import InvalidResponseError, aguarded, guarded
+from openrouter_embed import InvalidResponseError
+from openrouter_embed.adapting import aguarded, as_text, as_texts, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
-    from openrouter_embed.listed import as_list, as_text, as_texts
+    from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
         ModelProfile,
         find_profile,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         unregister_profile,
     )
     from openrouter_embed.options.provider import ProviderPreferences
-    from openrouter_embed.options.settings import CallOptions, Limiter, Options
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 __all__ = [
@@ -76,9 +75,6 @@ __all__ = [
     "TransportError",
     "Usage",
     "__version__",
-    "as_list",
-    "as_text",
-    "as_texts",
     "find_profile",
     "register_profile",
     "unregister_profile",
@@ -86,22 +82,19 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
-    "CallOptions": "options.settings",
+    "CallOptions": "options.keywords",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
-    "Limiter": "options.settings",
+    "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
     "ModelProfile": "options.models",
-    "Options": "options.settings",
+    "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",
-    "as_list": "listed",
-    "as_text": "listed",
-    "as_texts": "listed",
     "find_profile": "options.models",
     "register_profile": "options.models",
     "unregister_profile": "options.models",

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from openrouter_embed.errors import ConfigurationError, bare, kind_of, printable
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.guard import bare, kind_of, printable
 from openrouter_embed.listed import elements, text_hint, why_no_list
-from openrouter_embed.options.suggest import encodable
+from openrouter_embed.options.checks import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

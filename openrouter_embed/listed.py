@@ -13,7 +13,8 @@ from collections.abc import AsyncIterable, Callable, Iterable, KeysView, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
-from openrouter_embed.errors import ConfigurationError, kind_of
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.guard import kind_of
 
 _FLAT: Final = "a list, even for one"
 

@@ -48,6 +48,7 @@ class Fetch:
         chance: Callable[[], float],
         closed: Callable[[], bool] = lambda: False,
         on_retry: Callable[[Notice], None] = lambda _: None,
+        public: bool = False,
     ) -> None:
         self._path = path
         self._settings = settings
@@ -57,6 +58,7 @@ class Fetch:
         self._allowed = 1 + min(settings.max_retries, MAX_RETRIES)
         self._timeout = min(settings.timeout, PATIENCE)
         self._last_start = now + PATIENCE
+        self._public = public
         self._deadline = math.inf if settings.deadline is None else now + settings.deadline
         self._sent = 0
         self._causes: list[str] = []
@@ -79,8 +81,8 @@ class Fetch:
         if self._expires is None and now >= self._ready:
             self._sent += 1
             self._expires = now + self._timeout
-            request = Request(self._sent, "GET", self._path, timeout=self._timeout)
-            return Send(request)
+            seconds, public = self._timeout, self._public
+            return Send(Request(self._sent, "GET", self._path, timeout=seconds, public=public))
         return Wait(min(self._deadline, self._ready if self._expires is None else self._expires))
 
     def _check_closed(self) -> None:
