@@ -28,13 +28,23 @@ from llama_index_openrouter_embed._images import (
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed import InvalidResponseError
-from openrouter_embed.adapting import aguarded, as_text, as_texts, guarded
+from openrouter_embed import InvalidResponseError, Options
+from openrouter_embed.adapting import (
+    aguarded,
+    as_text,
+    as_texts,
+    guarded,
+    speaking,
+    spelled_out,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.schema import BaseNode
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+    from typing_extensions import Unpack
 
     from llama_index_openrouter_embed._cache import Item
     from llama_index_openrouter_embed._images import ImageLike, Part
@@ -43,6 +53,7 @@ if TYPE_CHECKING:
     Vector = list[float]
 
 
+@spelled_out(Options)
 class OpenRouterEmbedding(OpenRouterObject):
     """Embeddings from OpenRouter for LlamaIndex: texts, queries, images.
 
@@ -67,14 +78,41 @@ class OpenRouterEmbedding(OpenRouterObject):
         rate_limiter: One of LlamaIndex's, asked once per request sent; told the likely tokens.
         additional_kwargs: More fields for the request body; `extra_body` is the same.
         callback_manager: LlamaIndex's; `VectorStoreIndex` and `Settings` put their own here.
-        options: Every option of `openrouter_embed.EmbeddingClient`, under its name.
+        options: Every option of `openrouter_embed.EmbeddingClient`.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
-    # Type checkers would otherwise make up a constructor from pydantic's fields.
-    __init__ = OpenRouterObject.__init__
+    @spelled_out(Options)
+    @guarded
+    def __init__(
+        self,
+        model_name: str | None = None,
+        *,
+        model: str | None = None,
+        api_base: str | None = None,
+        additional_kwargs: Mapping[str, Any] | None = None,
+        embed_batch_size: int | None = None,
+        num_workers: int | None = None,
+        embeddings_cache: BaseKVStore | None = None,
+        rate_limiter: Any = None,
+        callback_manager: CallbackManager | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        given = {
+            "model_name": model_name,
+            "model": model,
+            "api_base": api_base,
+            "additional_kwargs": additional_kwargs,
+            "embed_batch_size": embed_batch_size,
+            "num_workers": num_workers,
+            "embeddings_cache": embeddings_cache,
+            "rate_limiter": rate_limiter,
+            "callback_manager": callback_manager,
+            **options,
+        }
+        self._assemble(given)
 
     @classmethod
     def class_name(cls) -> str:
@@ -434,11 +472,13 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _embed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return fetch(self._link.client, items, self._shelf(role), **call)
+        with speaking(self._link.names):
+            return fetch(self._link.client, items, self._shelf(role), **call)
 
     async def _aembed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return await afetch(self._link.client.as_async(), items, self._shelf(role), **call)
+        with speaking(self._link.names):
+            return await afetch(self._link.client.as_async(), items, self._shelf(role), **call)
 
     def _limits(self) -> dict[str, int]:
         asked = "embed_batch_size" in self.model_fields_set

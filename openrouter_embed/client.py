@@ -23,6 +23,9 @@ from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.guard import aguarded, guarded, kind_of
 from openrouter_embed.listed import why_no_list
 from openrouter_embed.options.checks import AUTO
+from openrouter_embed.options.keywords import CallOptions, Options
+from openrouter_embed.options.signatures import spelled_out
+from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
-    from openrouter_embed.options.keywords import CallOptions, Options
     from openrouter_embed.options.models import Role
     from openrouter_embed.options.settings import Settings
     from openrouter_embed.result import EmbeddingResult, Usage
@@ -68,6 +70,15 @@ class _Client:
     def usage(self) -> Usage:
         """What all calls of this client have consumed so far: tokens, USD, requests."""
         return self._engine.usage
+
+    @guarded
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTIONS:
+            raise ConfigurationError(
+                f"`{name}` is fixed once the client is made: make another client, or pass it to "
+                "the call. `client.settings` holds what is set."
+            )
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         settings = self._engine.settings
@@ -182,6 +193,7 @@ async def parts_of(
         yield part
 
 
+@spelled_out(Options)
 class EmbeddingClient(_Client):
     """Embeddings from OpenRouter, synchronously.
 
@@ -195,16 +207,18 @@ class EmbeddingClient(_Client):
 
     Args:
         model: Model id as OpenRouter lists it.
-        options: Every other option by keyword; see `Options` in the documentation.
+        options: Every other option, by keyword.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
+    @spelled_out(Options)
     @guarded
     def __init__(self, model: str, **options: Unpack[Options]) -> None:
         self._engine = make_engine({**options, "model": model})
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def embed(
         self,
@@ -289,6 +303,7 @@ class EmbeddingClient(_Client):
         """
         return self.embed([text], role="query")[0]
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def stream(
         self,
@@ -399,6 +414,7 @@ async def _aiohttp_shell() -> ModuleType:
     return module
 
 
+@spelled_out(Options)
 class AsyncEmbeddingClient(_Client):
     """Embeddings from OpenRouter, asynchronously; the same names as `EmbeddingClient`, awaited.
 
@@ -406,16 +422,18 @@ class AsyncEmbeddingClient(_Client):
 
     Args:
         model: Model id as OpenRouter lists it.
-        options: Every other option by keyword; see `Options` in the documentation.
+        options: Every other option, by keyword.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
+    @spelled_out(Options)
     @guarded
     def __init__(self, model: str, **options: Unpack[Options]) -> None:
         self._engine = make_engine({**options, "model": model})
 
+    @spelled_out(CallOptions, per_call=True)
     @aguarded
     async def embed(
         self,
@@ -485,6 +503,7 @@ class AsyncEmbeddingClient(_Client):
         """
         return (await self.embed([text], role="query"))[0]
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def stream(
         self,

@@ -54,9 +54,10 @@ def test_a_settings_default_is_the_rows():
             assert getattr(made, field.name) == default
 
 
-@pytest.mark.parametrize("name", [n for n, row in OPTIONS.items() if row.variable])
+@pytest.mark.parametrize("name", [n for n, row in OPTIONS.items() if row.variables])
 def test_a_variable_sets_its_option(name):
-    assert from_environment({OPTIONS[name].variable: "x"}) == {name: "x"}
+    for variable in OPTIONS[name].variables:
+        assert from_environment({variable: "x"}) == {name: "x"}
 
 
 @pytest.mark.parametrize("name", [n for n, row in OPTIONS.items() if not row.pickled])
