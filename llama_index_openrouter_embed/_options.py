@@ -58,8 +58,11 @@ def field_of(option: str, **changes: Any) -> Any:
 
 
 def _batch_size(name: str, value: object) -> object:
-    size: int = OPTIONS["max_concurrency"].check(name, value)
-    if size > LARGEST_BATCH:
+    try:
+        size: int = OPTIONS["max_concurrency"].check(name, value)
+    except ConfigurationError:
+        size = 0
+    if not 1 <= size <= LARGEST_BATCH:
         raise ConfigurationError(f"`{name}` must be a whole number from 1 to {LARGEST_BATCH}.")
     return size
 
