@@ -91,8 +91,7 @@ async def _ask(client):
 MISPLACED = {
     "a nest with a preference": (
         {"extra_body": {"provider": {"data_collection": "deny"}}},
-        "holds 'extra_body': what is in it goes into `{body}` itself ('provider': it is an option "
-        "of its own, pass `provider=…`)",
+        "goes into `{body}` itself ('provider': it is an option of its own, pass `provider=…`)",
     ),
     "a nest with another field": (
         {"extra_body": {"truncate": "END"}}, "what is in it goes into `{body}` itself."),
@@ -121,14 +120,14 @@ def test_people_put_into_the_body_what_belongs_elsewhere(name, door, form, spell
 
 
 def test_people_put_a_preference_into_the_body_of_one_call(emulator):
-    with EmbeddingClient(SMALL, api_key="right", base_url=emulator.base_url) as client:
-        with pytest.raises(ConfigurationError, match="provider preference"):
-            client.embed("a", extra_body={"zdr": True})
-        with pytest.raises(ConfigurationError, match="`extra_body` holds 'extra_headers'"):
-            list(client.stream(["a"], extra_body={"extra_headers": {}}))
-    with OpenRouterEmbeddings(SMALL, api_key="right", base_url=emulator.base_url) as embeddings:
-        with pytest.raises(ConfigurationError, match="`model_kwargs` holds 'zdr'"):
-            embeddings.embed_query("a", model_kwargs={"zdr": True})
+    client = EmbeddingClient(SMALL, api_key="right", base_url=emulator.base_url)
+    with pytest.raises(ConfigurationError, match="provider preference"):
+        client.embed("a", extra_body={"zdr": True})
+    with pytest.raises(ConfigurationError, match="`extra_body` holds 'extra_headers'"):
+        client.stream(["a"], extra_body={"extra_headers": {}})
+    embeddings = OpenRouterEmbeddings(SMALL, api_key="right", base_url=emulator.base_url)
+    with pytest.raises(ConfigurationError, match="`model_kwargs` holds 'zdr'"):
+        embeddings.embed_query("a", model_kwargs={"zdr": True})
     assert emulator.stats.requests == 0
 
 
@@ -140,7 +139,7 @@ NUMBERS = {
     "deadline": [np.float64(30.0), Decimal(30)],
     "max_retries": [np.int32(3), np.uint8(0)],
     "max_cost": [Decimal("0.5"), np.float16(0.5)],
-    "normalize": [np.bool_(True), np.array(False)],  # noqa: FBT003 - they are what is tested
+    "normalize": [np.bool_(True), np.array(False)],
     "max_concurrency": [np.int64(8)],
     "max_batch_inputs": [np.int64(8)],
 }
@@ -167,7 +166,7 @@ def test_people_pass_numbers_of_numpy_where_llama_index_asks_for_one():
     ("option", "value"),
     [
         ("dimensions", np.float64(256.0)),
-        ("dimensions", np.bool_(True)),  # noqa: FBT003 - it is what is tested
+        ("dimensions", np.bool_(True)),
         ("dimensions", Decimal("2.5")),
         ("timeout", np.float64("nan")),
         ("timeout", Decimal("NaN")),
@@ -185,7 +184,7 @@ def test_what_is_no_such_number_is_refused_all_the_same(door, option, value):
 def test_people_pass_numbers_of_numpy_in_preferences_and_bodies(door):
     made = settings(
         door(
-            provider={"zdr": np.bool_(True), "preferred_min_throughput": np.float32(5)},  # noqa: FBT003 - as above
+            provider={"zdr": np.bool_(True), "preferred_min_throughput": np.float32(5)},
             extra_body={"top_k": np.int64(3), "nested": {"list": [np.float64(0.5)]}},
         )
     )
@@ -260,7 +259,7 @@ WORDS = [
     ("LangChain", {"base_url": "x"}, "`base_url` must be"),
     ("LangChain", {"openrouter_provider": {"zdr": 1}}, "`openrouter_provider.zdr` is"),
     ("LangChain", {"show_progress_bar": 3}, "`show_progress_bar` must be"),
-    ("LangChain", {"openrouter_api_key": " ", "api_key": ...}, "`openrouter_api_key` argument is empty"),
+    ("LangChain", {"openrouter_api_key": " ", "api_key": ...}, "`openrouter_api_key` argument is"),
     ("LlamaIndex", {"api_base": "x"}, "`api_base` must be"),
     ("LlamaIndex", {"base_url": "x"}, "`base_url` must be"),
     ("LlamaIndex", {"additional_kwargs": 3}, "`additional_kwargs` takes a mapping"),
@@ -274,9 +273,9 @@ WORDS = [
 
 @pytest.mark.parametrize(("kind", "options", "message"), WORDS)
 def test_a_message_names_the_option_as_it_was_written(kind, options, message):
+    given = {n: v for n, v in {"api_key": "k", **options}.items() if v is not ...}
     with pytest.raises(ConfigurationError) as caught:
-        given = {"api_key": "k", **options}
-        DOORS[kind](SMALL, **{name: value for name, value in given.items() if value is not ...})
+        DOORS[kind](SMALL, **given)
     assert message in str(caught.value)
 
 
@@ -314,7 +313,7 @@ def test_people_set_both_variables_of_the_base_url(monkeypatch, door):
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_people_have_a_key_in_quotes_from_an_env_file(monkeypatch, door, quote):
     monkeypatch.setenv("OPENROUTER_API_KEY", f"{quote}sk-or-v1-fake{quote}")
-    with pytest.raises(ConfigurationError, match="OPENROUTER_API_KEY stands in quotation") as caught:
+    with pytest.raises(ConfigurationError, match="API_KEY stands in quotation") as caught:
         door(api_key=None)
     assert "fake" not in str(caught.value)
 
