@@ -11,13 +11,14 @@ import functools
 import os
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import certifi
 
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.checks import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from openrouter_embed.options.settings import Settings
 
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CA_FOLDERS: Final = "SSL_CERT_DIR"
+"""Folders of certificates, beside or instead of a file; several as on a `PATH`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Route:
         base_url: The API's root, without a slash at its end.
         host: Host and port, for messages.
         proxy: The proxy's URL, credentials included; `None` for a direct connection.
-        ca_bundle: File or folder of certificates to trust.
+        ca_bundle: Files or folders of certificates to trust, as on a `PATH`; or `system`.
     """
 
     base_url: str
@@ -53,16 +56,22 @@ class Route:
             return _context(self.ca_bundle)
         except OSError:
             message = f"No certificates can be read from {self.ca_bundle!r}: check `ca_bundle` and "
-        raise ConfigurationError(message + f"the variables {', '.join(CA_VARIABLES)}.")
+        names = ", ".join((*CA_VARIABLES, CA_FOLDERS))
+        raise ConfigurationError(f"{message}the variables {names}.")
 
 
 def find_route(settings: Settings, environ: Mapping[str, str] = os.environ) -> Route:
     """Work out the way to the server."""
     parts = urlsplit(settings.base_url)
     proxy = settings.proxy or _environment_proxy(parts.scheme, parts.netloc)
-    named = (environ.get(name) for name in CA_VARIABLES)
-    bundle = settings.ca_bundle or next((path for path in named if path), certifi.where())
+    bundle = settings.ca_bundle or _environment_bundle(environ) or certifi.where()
     return Route(settings.base_url, parts.netloc, proxy, bundle)
+
+
+def _environment_bundle(environ: Mapping[str, str]) -> str:
+    files = [path for name in CA_VARIABLES if (path := environ.get(name))]
+    folders = environ.get(CA_FOLDERS)
+    return os.pathsep.join([*files[:1], *([folders] if folders else [])])
 
 
 def _environment_proxy(scheme: str, host: str) -> str | None:
@@ -75,7 +84,23 @@ def _environment_proxy(scheme: str, host: str) -> str | None:
 
 @functools.lru_cache(maxsize=8)
 def _context(ca_bundle: str) -> ssl.SSLContext:
-    folder = os.path.isdir(ca_bundle)  # noqa: PTH112 - a string is what both libraries want
-    if folder:
-        return ssl.create_default_context(capath=ca_bundle)
-    return ssl.create_default_context(cafile=ca_bundle)
+    if ca_bundle == SYSTEM:
+        import truststore  # noqa: PLC0415 - an extra, and needed by few
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    first, *others = map(_place, _places(ca_bundle))
+    context = ssl.create_default_context(**first)
+    for place in others:
+        context.load_verify_locations(**place)
+    return context
+
+
+def _place(path: str) -> dict[str, Any]:
+    folder = os.path.isdir(path)  # noqa: PTH112 - a string is what both libraries want
+    return {"capath" if folder else "cafile": path}
+
+
+def _places(ca_bundle: str) -> list[str]:
+    if os.path.exists(ca_bundle):  # noqa: PTH110 - as above; its name may hold the separator
+        return [ca_bundle]
+    return [place for place in ca_bundle.split(os.pathsep) if place]
