@@ -365,7 +365,7 @@ class EmbeddingClient(_Client):
         The catalogue is fetched once per client, which costs nothing; no input is sent.
 
         Raises:
-            ConfigurationError: An input or an option is wrong.
+            ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or self.models()
@@ -562,7 +562,7 @@ class AsyncEmbeddingClient(_Client):
         The catalogue is fetched once per client, which costs nothing; no input is sent.
 
         Raises:
-            ConfigurationError: An input or an option is wrong.
+            ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or await self.models()

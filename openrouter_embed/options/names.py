@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _ELSEWHERE: Final[tuple[tuple[str, str], ...]] = (
     ("base_url", "api_base url endpoint api_url openai_api_base openai_base_url"),
@@ -107,6 +107,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return _TOLD[meant].replace("%s", meant)
     near = get_close_matches(meant, names, n=1, cutoff=0.6)
     return f"Did you mean `{near[0]}`?" if near else ""
+
+
+def near_models(model: str, known: Collection[str]) -> list[str]:
+    """Return ids like this one, the likeliest first: misspelt, or without their maker's name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+    bare = {one.rpartition("/")[2]: one for one in known}
+    found = get_close_matches(model.lower(), known, n=3, cutoff=0.6)
+    found += [bare[name] for name in get_close_matches(model.lower(), bare, n=1, cutoff=0.75)]
+    return list(dict.fromkeys(found))
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:

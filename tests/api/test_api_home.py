@@ -278,3 +278,36 @@ def test_people_pass_the_path_of_a_text(make, em, tmp_path):
 def test_a_progress_bar_counts_whatever_was_passed(make, em):
     with pytest.raises(ConfigurationError, match="Cannot embed a ndarray"):
         make().embed(np.array("x"), progress=True)
+
+
+# ---------------------------------------------------------------- the model's name
+
+
+@pytest.mark.parametrize(
+    "misspelt",
+    ["openai/text-embeding-3-small", "text-embedding-3-small", "OpenAI/text-embedding-3-small"],
+)
+def test_people_misspell_the_model_in_an_estimate(make, em, misspelt):
+    message = "no model .* Did you mean .*`openai/text-embedding-3-small`"
+    with pytest.raises(ConfigurationError, match=message):
+        make(misspelt).estimate(["one"])
+    assert em.stats.requests == 0
+
+
+def test_people_misspell_the_model_of_a_client_with_a_spending_limit(make, em):
+    with pytest.raises(ConfigurationError, match="Did you mean `openai/text-embedding-3-small`"):
+        make("openai/text-embeding-3-small", max_cost=1).embed(["one"])
+    assert em.stats.requests == 0
+
+
+def test_a_variant_of_a_model_is_no_misspelling(make):
+    assert make("openai/text-embedding-3-small:nitro").estimate(["one"]).cost is None
+
+
+# ---------------------------------------------------------------- options of a client
+
+
+@pytest.mark.parametrize("option", ["timeout", "model", "dimensions"])
+def test_people_assign_an_option_of_a_client(make, option):
+    with pytest.raises(ConfigurationError, match=f"`{option}` is fixed .* `client.settings`"):
+        setattr(make().client, option, 3)
