@@ -13,10 +13,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from openrouter_embed.core.codec import trim
-from openrouter_embed.core.notice import Notice, kind_of_error, tried
-from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
-from openrouter_embed.core.verdict import judge, pause
-from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
+from openrouter_embed.core.notice import Notice, tried
+from openrouter_embed.core.retry import retry_at
+from openrouter_embed.core.verdict import judge
+from openrouter_embed.core.wire import (
+    Abort,
+    Done,
+    Fault,
+    FaultKind,
+    Outcome,
+    Reply,
+    Request,
+    Send,
+    Step,
+    Wait,
+)
 from openrouter_embed.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -120,31 +131,36 @@ class Fetch:
                 return
             doubt = InvalidResponseError("The answer is not the JSON expected.", reason="json")
         verdict = judge(outcome, doubt=doubt, key_origin=self._settings.key_origin)
-        often = self._causes.count(verdict.cause) >= verdict.rule.retry.value
-        wait = pause(verdict.after, len(self._causes), self._chance())
-        if often or self._sent >= self._allowed or now + wait >= self._end:
+        ready = retry_at(
+            verdict,
+            now=now,
+            causes=self._causes,
+            retries=self._sent - 1,
+            max_retries=self._allowed - 1,
+            deadline=self._end,
+            chance=self._chance(),
+        )
+        if ready is None:
             self._error = verdict.error
             tried(self._error, self._sent)
             return
         self._causes.append(verdict.cause)
-        self._ready = now + wait
-        self._on_retry(self._notice(verdict.error, wait, now))
+        self._ready = ready
+        self._on_retry(
+            Notice.of(
+                verdict.error,
+                attempts=self._sent,
+                allowed=self._allowed,
+                wait=ready - now,
+                now=now,
+                ends=self._end,
+            )
+        )
 
     @property
     def _end(self) -> float:
         """When the last attempt must have begun."""
         return min(self._deadline, self._last_start)
-
-    def _notice(self, error: EmbeddingError, wait: float, now: float) -> Notice:
-        return Notice(
-            cause=error.message,
-            kind=kind_of_error(error),
-            attempts=self._sent,
-            allowed=self._allowed,
-            wait=wait,
-            now=now,
-            ends=self._end,
-        )
 
     def close(self) -> Sequence[int]:
         """Return the request to drop, if one is in flight."""

@@ -7,7 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openrouter_embed.errors import APIError, TransportError
 
@@ -36,6 +36,11 @@ class Notice:
     wait: float
     now: float
     ends: float | None
+
+    @classmethod
+    def of(cls, error: EmbeddingError, **numbers: Any) -> Notice:
+        """Make the notice of a failure that is not final."""
+        return cls(cause=error.message, kind=kind_of_error(error), **numbers)
 
 
 def kind_of_error(error: EmbeddingError) -> str:

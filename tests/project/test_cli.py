@@ -68,7 +68,7 @@ def test_models_lists_every_model_with_what_is_done_for_it(monkeypatch, capsys):
 
 def test_a_failure_is_the_last_line_on_stderr_and_status_1(monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     assert cli.main(["models"]) == 1
     told, error = capsys.readouterr().err.splitlines()
     assert told.startswith("openrouter-embed: Retry in 0.0 s, attempt 2 of 3: Nothing listens at")
@@ -82,7 +82,7 @@ def test_the_command_line_leaves_logging_as_it_was(monkeypatch):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     cli.main(["models"])
     assert (log.level, log.handlers) == before
 

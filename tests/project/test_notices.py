@@ -71,7 +71,7 @@ def test_short_troubles_warn_nobody(log):
 
 @pytest.mark.parametrize("call", ["models", "check", "estimate"])
 def test_people_forget_to_start_the_server(monkeypatch, log, call):
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.01)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.01)
     with EmbeddingClient("m", api_key="k", base_url="http://127.0.0.1:9/api/v1") as client:
         arguments = [["a"]] if call == "estimate" else []
         with pytest.raises(TransportError, match=r"Nothing listens at .* tried 2 times") as caught:
