@@ -202,6 +202,7 @@ class Engine:
             urgent=urgent,
             busy=busy,
             on_usage=self._add_usage,
+            on_retry=Herald(settings.model),
             on_progress=on_progress,
         )
         return Job(

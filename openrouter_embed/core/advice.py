@@ -78,7 +78,7 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
     ),
     (
         re.compile(r"context length|maximum (context|length)|token limit", re.IGNORECASE),
-        _fixed("Pass `long_input='split'` to embed it in parts."),
+        _fixed("Pass `long_input='split'` to embed it in parts, or `'truncate'` to cut it off."),
     ),
 )
 

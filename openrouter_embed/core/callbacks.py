@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openrouter_embed.core.notice import Notice
     from openrouter_embed.result import Progress, Usage
 
 
@@ -21,6 +22,10 @@ def _open() -> bool:
 
 def _never_busy() -> float:
     return 0.0
+
+
+def _silent(_: Notice) -> None:
+    """Say nothing of a retry."""
 
 
 def _unheard(_: Usage) -> None:
@@ -38,6 +43,7 @@ class Callbacks:
         urgent: Whether the call blocks the very thread that others in flight need to finish.
         busy: Seconds that the thread has worked, where it works while the call waits: a loop.
         on_usage: Told what each request has cost.
+        on_retry: Told of each retry, before the wait.
         on_progress: The user's listener, if there is one.
     """
 
@@ -47,6 +53,7 @@ class Callbacks:
     urgent: bool = False
     busy: Callable[[], float] = _never_busy
     on_usage: Callable[[Usage], None] = _unheard
+    on_retry: Callable[[Notice], None] = _silent
     on_progress: Callable[[Progress], None] | None = None
 
 

@@ -145,13 +145,14 @@ class Collector:
         return self._parts.owner(unit) in self.failures
 
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
+        flag = "truncated" if self._parts.is_only(part) else "split"
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
             self._have[owner] = 1
             self._prepare([owner])
             self.delivered += 1
-            self._flags.setdefault("split", []).append(owner)
+            self._flags.setdefault(flag, []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:

@@ -146,16 +146,9 @@ class Fetch:
             return
         self._causes.append(verdict.cause)
         self._ready = ready
-        self._on_retry(
-            Notice.of(
-                verdict.error,
-                attempts=self._sent,
-                allowed=self._allowed,
-                wait=ready - now,
-                now=now,
-                ends=self._end,
-            )
-        )
+        retries = self._allowed - 1
+        notice = Notice.of(verdict.error, self._sent, retries, (now, ready, self._end))
+        self._on_retry(notice)
 
     @property
     def _end(self) -> float:

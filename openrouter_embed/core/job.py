@@ -27,6 +27,7 @@ from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
+from openrouter_embed.core.notice import Notice
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
 from openrouter_embed.core.retry import backoff, retry_at
 from openrouter_embed.core.verdict import Scope, Verdict, blames_base64, judge
@@ -254,7 +255,8 @@ class Job:
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
         refused = isinstance(outcome, Reply) and doubt is None
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
-        self._land(request_id, verdict.rule.signal, spent=0.0 if refused else billed.cost)
+        told = 0.0 if refused else billed.cost if doubt is not None else None
+        self._land(request_id, verdict.rule.signal, spent=told)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
@@ -297,6 +299,9 @@ class Job:
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
             causes = (*batch.causes, verdict.cause)
             self._backlog.put_back(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+            moments = (now, ready, self._call.deadline)
+            notice = Notice.of(verdict.error, batch.attempts, settings.max_retries, moments)
+            self._callbacks.on_retry(notice)
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):

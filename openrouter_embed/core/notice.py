@@ -7,7 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openrouter_embed.errors import APIError, TransportError
 
@@ -38,9 +38,33 @@ class Notice:
     ends: float | None
 
     @classmethod
-    def of(cls, error: EmbeddingError, **numbers: Any) -> Notice:
-        """Make the notice of a failure that is not final."""
-        return cls(cause=error.message, kind=kind_of_error(error), **numbers)
+    def of(
+        cls,
+        error: EmbeddingError,
+        attempts: int,
+        max_retries: int,
+        moments: tuple[float, float, float | None],
+    ) -> Notice:
+        """Make the notice of a failure that is not final.
+
+        Args:
+            error: The failure.
+            attempts: Requests sent so far for what failed.
+            max_retries: Attempts allowed beyond the first.
+            moments: Now, when it is tried again, and when the call ends (monotonic seconds).
+        """
+        now, ready, ends = moments
+        # What a server says may quote a text.
+        said = f"The server answered {error.status}." if isinstance(error, APIError) else None
+        return cls(
+            cause=said or error.message,
+            kind=kind_of_error(error),
+            attempts=attempts,
+            allowed=1 + max_retries,
+            wait=ready - now,
+            now=now,
+            ends=ends,
+        )
 
 
 def kind_of_error(error: EmbeddingError) -> str:

@@ -164,8 +164,8 @@ class OptionTable:
         "Most tokens in one request; the model's limits hold in any case.",
     )
     long_input: str = _for_call(
-        checks.check_choice("error", "split"),
-        "A text above the model's context: refuse it, or embed its parts and average.",
+        checks.check_choice("error", "split", "truncate"),
+        "A text above the model's context: refuse it, average its parts, or cut it off.",
         default="error",
         vectors=True,
     )

@@ -140,7 +140,7 @@ def test_no_inputs_give_an_empty_result_without_a_request(make, em):
     result = make().embed([])
     assert result.vectors.shape == (0, 0)
     assert result.tolist() == []
-    assert result.usage.cost is None
+    assert result.usage.cost == 0.0
     assert em.stats.requests == 0
     assert make().embed_documents([]) == []
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
 from openrouter_embed import EmbeddingClient, TransportError
 from openrouter_embed.core.notice import Notice
+from openrouter_embed.emulator import Emulator
 from openrouter_embed.notices import Herald
+
+SMALL = "openai/text-embedding-3-small"
 
 
 def notice(now, wait=0.5, *, attempts=1, ends=None):
@@ -79,3 +83,38 @@ def test_people_forget_to_start_the_server(monkeypatch, log, call):
     assert caught.value.kind == "connect"
     assert caught.value.attempts == 2
     assert len(log.records) == 1
+
+
+def down(times):
+    def fault(number, _):
+        body = b'{"error": {"code": 503, "message": "quoting: a secret text"}}'
+        return (503, {}, body) if number <= times else None
+
+    return fault
+
+
+def embed(face, url, text="a secret text"):
+    with EmbeddingClient(SMALL, api_key="k", base_url=url) as client:
+        if face == "sync":
+            client.embed(text)
+        else:
+            asyncio.run(client.as_async().embed(text))
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_a_call_tells_of_its_retries_without_the_text(monkeypatch, log, face):
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.001)
+    with Emulator(backend="hashed", faults=down(2)) as emulator:
+        embed(face, emulator.base_url)
+    lines = [record for record in log.records if record.name == "openrouter_embed"]
+    assert [line.levelname for line in lines] == ["INFO", "INFO"]
+    assert "attempt 2 of 9: The server answered 503." in lines[0].getMessage()
+    assert "secret" not in log.text + str([vars(line) for line in lines])
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_people_forget_to_start_the_server_and_embed(monkeypatch, face):
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.001)
+    with pytest.raises(TransportError, match=r"Nothing listens at .* tried 2 times") as caught:
+        embed(face, "http://127.0.0.1:9/api/v1")
+    assert caught.value.attempts == 2
