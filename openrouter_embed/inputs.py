@@ -250,12 +250,14 @@ def read_inputs(inputs: object, refused: Refused | None = None) -> list[str | It
         ConfigurationError: This is no collection of inputs, or one of them cannot be embedded;
             names it by index.
     """
-    if isinstance(inputs, (str, Mapping)) or is_image(inputs):
+    if isinstance(inputs, (list, tuple)):
+        items = list(cast("Iterable[object]", inputs))
+    elif isinstance(inputs, (str, Mapping)) or is_image(inputs):
         return [_read_item(inputs, 0)]
-    advice = why_no_list(inputs)
-    if advice:
+    elif advice := why_no_list(inputs):
         raise ConfigurationError(f"Cannot embed a {kind_of(inputs)}: {advice}.")
-    items = elements(inputs)
+    else:
+        items = elements(inputs)
     if items and _is_token_id(items[0]):
         return [_read_tokens(items, None)]
     if refused is not None:

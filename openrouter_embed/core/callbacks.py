@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openrouter_embed.core.notice import Notice
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openrouter_embed.core.notice import Notice
+    from openrouter_embed.core.call import Call
+    from openrouter_embed.errors import EmbeddingError
     from openrouter_embed.result import Progress, Usage
 
 
@@ -55,6 +58,20 @@ class Callbacks:
     on_usage: Callable[[Usage], None] = _unheard
     on_retry: Callable[[Notice], None] = _silent
     on_progress: Callable[[Progress], None] | None = None
+
+    def retrying(
+        self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]
+    ) -> None:
+        """Tell of a retry.
+
+        Args:
+            call: Says how many there may be, and until when.
+            error: Why it is tried again.
+            attempts: Requests sent so far for what failed.
+            moments: Now, and when it is tried again (monotonic seconds).
+        """
+        allowed, times = call.settings.max_retries, (*moments, call.deadline)
+        self.on_retry(Notice.of(error, attempts, allowed, times))
 
 
 class Listener:

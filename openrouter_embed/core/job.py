@@ -25,9 +25,9 @@ from openrouter_embed.core.callbacks import Listener
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
+from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
-from openrouter_embed.core.notice import Notice
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
 from openrouter_embed.core.retry import backoff, retry_at
 from openrouter_embed.core.verdict import Scope, Verdict, blames_base64, judge
@@ -86,7 +86,8 @@ class Job:
         self._memory = memory
         self._callbacks = callbacks
         self._ledger = ledger or Ledger()
-        self._backlog = Backlog(plan, call.limits, spread=call.spread)
+        self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
+        self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
         self._space = f"{settings.model} {settings.dimensions}"
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
@@ -249,14 +250,14 @@ class Job:
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
+                self._growth.landed(len(flight.batch.units), now - flight.sent)
                 left, flow = len(self._flights), self._flow
                 flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
-        refused = isinstance(outcome, Reply) and doubt is None
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
-        told = 0.0 if refused else billed.cost if doubt is not None else None
-        self._land(request_id, verdict.rule.signal, spent=told)
+        spent = billed.cost if isinstance(outcome, Reply) else None
+        self._land(request_id, verdict.rule.signal, spent=spent)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
@@ -285,6 +286,7 @@ class Job:
     def _settle(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """Have a batch that failed sent again, or follow up its failure."""
         batch = flight.batch
+        halved = self._growth.failed(len(batch.units), verdict)
         if self._error is not None:
             self._fail(batch, verdict)
             return
@@ -297,13 +299,13 @@ class Job:
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
-            causes = (*batch.causes, verdict.cause)
-            self._backlog.put_back(replace(batch, retries=batch.retries + 1, causes=causes), ready)
-            moments = (now, ready, self._call.deadline)
-            notice = Notice.of(verdict.error, batch.attempts, settings.max_retries, moments)
-            self._callbacks.on_retry(notice)
+            again = replace(batch, retries=batch.retries + 1, causes=(*batch.causes, verdict.cause))
+            self._backlog.put_back(again, ready, halved=halved)
+            self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
+        elif halved:
+            self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
             self._fail(batch, verdict)
 
