@@ -32,6 +32,7 @@ from openrouter_embed.version import __version__
 if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
+    from openrouter_embed.comparison import Comparison, ModelScore, compare
     from openrouter_embed.inputs import ImageInput
     from openrouter_embed.options.models import (
         ModelProfile,
@@ -51,6 +52,7 @@ __all__ = [
     "BudgetExceededError",
     "CallOptions",
     "ClientClosedError",
+    "Comparison",
     "ConfigurationError",
     "DeadlineExceededError",
     "EmbeddingClient",
@@ -64,6 +66,7 @@ __all__ = [
     "Limiter",
     "ModelInfo",
     "ModelProfile",
+    "ModelScore",
     "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
@@ -75,6 +78,7 @@ __all__ = [
     "TransportError",
     "Usage",
     "__version__",
+    "compare",
     "find_profile",
     "register_profile",
     "unregister_profile",
@@ -82,6 +86,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "Comparison": "comparison",
     "CallOptions": "options.settings",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
@@ -90,11 +95,13 @@ _HOMES = {
     "KeyInfo": "catalogue",
     "Limiter": "options.settings",
     "ModelInfo": "catalogue",
+    "ModelScore": "comparison",
     "ModelProfile": "options.models",
     "Options": "options.settings",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",
+    "compare": "comparison",
     "find_profile": "options.models",
     "register_profile": "options.models",
     "unregister_profile": "options.models",

@@ -1,4 +1,4 @@
-"""The command line: `openrouter-embed demo | serve | models`.
+"""The command line: `openrouter-embed demo | serve | models | compare`.
 
 Rules of this file:
 - It only reads arguments and prints; what it shows is done elsewhere.
@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from openrouter_embed.commands.compare import add_compare
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.options.settings import KEY_VARIABLE
 from openrouter_embed.version import __version__
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="openrouter-embed", description="OpenRouter embeddings for LangChain and LlamaIndex."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="demo | serve | models")
+    commands = parser.add_subparsers(required=True, metavar="demo | serve | models | compare")
 
     demo = commands.add_parser(
         "demo", help="search the standard library's documentation with both frameworks"
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser("models", help="list embedding models and what is done for each")
     models.set_defaults(run=_models)
+    add_compare(commands)
     return parser
 
 

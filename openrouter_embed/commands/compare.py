@@ -1,0 +1,123 @@
+"""`openrouter-embed compare`: models compared on the texts of a file.
+
+Rules of this file:
+- It reads files and prints; the comparison is made elsewhere.
+- With `--json` nothing but JSON goes to standard output; what is said before goes beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from openrouter_embed.commands.texts import FIELD, read_rows, read_texts
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.settings import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
+
+
+def add_compare(commands: Commands) -> None:
+    """Describe the command to the parser."""
+    parser = commands.add_parser(
+        "compare", help="compare models on texts of your own: quality, cost, time"
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="texts: lines, .jsonl, .csv, .tsv or .parquet "
+        "(default: the standard library's documentation, with questions made by hand)",
+    )
+    parser.add_argument(
+        "--model", action="append", required=True, metavar="ID", help="a model id; give several"
+    )
+    parser.add_argument(
+        "--queries",
+        metavar="FILE",
+        help="questions, as FILE; a field `relevant` names the rows they should find",
+    )
+    parser.add_argument("--field", default=FIELD, help="field of the texts (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="compare on the first N texts")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from openrouter_embed.comparison import compare  # noqa: PLC0415 - loads numpy
+
+    documents, queries, relevant = _texts(options)
+    say = _aside if options.json else _tell
+    with server(os.environ.get(KEY_VARIABLE), say) as where:
+        seen = compare(options.model, documents, queries, relevant=relevant, say=say, **where)
+    print(seen.to_json() if options.json else seen.text(shutil.get_terminal_size().columns))
+    return 0
+
+
+def _texts(
+    options: argparse.Namespace,
+) -> tuple[list[str], list[str] | None, dict[int, set[int]] | None]:
+    if options.limit is not None and options.limit < 1:
+        raise ConfigurationError("`--limit` must be at least 1.")
+    if options.file is None:
+        from openrouter_embed.commands.corpus import labelled, read_corpus  # noqa: PLC0415 - slow
+
+        docs = read_corpus(options.limit or 1500)
+        return [doc.text for doc in docs], *labelled(docs)
+    documents = read_texts(options.file, options.field)[: options.limit]
+    if options.queries is None:
+        return documents, None, None
+    return documents, *_questions(options.queries, options.field, len(documents))
+
+
+def _questions(
+    path: str, field: str, documents: int
+) -> tuple[list[str], dict[int, set[int]] | None]:
+    rows = list(read_rows(path))
+    wanted = {at: row["relevant"] for at, row in enumerate(rows) if "relevant" in row}
+    kept = {
+        at: {index for index in _indexes(path, at, value) if index < documents}
+        for at, value in wanted.items()
+    }
+    return read_texts(path, field), kept or None
+
+
+def _indexes(path: str, row: int, value: object) -> Sequence[int]:
+    """Read row numbers, from 0; a CSV has them as text."""
+    parts: Sequence[Any] = value.split() if isinstance(value, str) else value  # type: ignore[assignment]
+    try:
+        return [int(part) for part in parts]
+    except (TypeError, ValueError):
+        message = f"`{path}`, row {row + 1}: `relevant` lists row numbers of the texts, from 0."
+    raise ConfigurationError(message)
+
+
+@contextmanager
+def server(key: str | None, say: Any) -> Generator[dict[str, Any]]:
+    """Use the API if there is a key, else a local emulator, and say so."""
+    if key is not None:
+        yield {}
+        return
+    from openrouter_embed.emulator import Emulator  # noqa: PLC0415 - only without a key
+
+    say(
+        f"No {KEY_VARIABLE} is set, so a local emulator answers: its vectors are not the models', "
+        "and nothing is paid."
+    )
+    with Emulator() as emulator:
+        yield {"api_key": "emulated", "base_url": emulator.base_url}
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
