@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.comparison import Comparison, ModelScore, compare
     from openrouter_embed.inputs import ImageInput
+    from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
         ModelProfile,
         find_profile,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
         unregister_profile,
     )
     from openrouter_embed.options.provider import ProviderPreferences
-    from openrouter_embed.options.settings import CallOptions, Limiter, Options
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 __all__ = [
@@ -86,18 +86,18 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "CallOptions": "options.keywords",
     "Comparison": "comparison",
-    "CallOptions": "options.settings",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
-    "Limiter": "options.settings",
+    "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
     "ModelScore": "comparison",
     "ModelProfile": "options.models",
-    "Options": "options.settings",
+    "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",

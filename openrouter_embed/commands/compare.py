@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from openrouter_embed.commands.texts import FIELD, read_rows, read_texts
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.options.settings import KEY_VARIABLE
+from openrouter_embed.options.key import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

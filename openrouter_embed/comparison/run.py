@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from openrouter_embed.options.settings import Options
+    from openrouter_embed import Options
     from openrouter_embed.result import EmbeddingResult
 
 TIMED: Final = 11
