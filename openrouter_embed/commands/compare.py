@@ -7,7 +7,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -19,7 +18,8 @@ from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.key import KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    import argparse
+    from collections.abc import Generator, Mapping, Sequence
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
 
@@ -51,30 +51,45 @@ def add_compare(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from openrouter_embed.comparison import compare  # noqa: PLC0415 - loads numpy
-
-    documents, queries, relevant = _texts(options)
-    say = _aside if options.json else _tell
-    with server(os.environ.get(KEY_VARIABLE), say) as where:
-        seen = compare(options.model, documents, queries, relevant=relevant, say=say, **where)
-    print(seen.to_json() if options.json else seen.text(shutil.get_terminal_size().columns))
-    return 0
-
-
-def _texts(
-    options: argparse.Namespace,
-) -> tuple[list[str], list[str] | None, dict[int, set[int]] | None]:
     if options.limit is not None and options.limit < 1:
         raise ConfigurationError("`--limit` must be at least 1.")
+    if options.file is None and options.queries is None:
+        return compare_on_corpus(options.model, options.limit or 1500, [], as_json=options.json)
     if options.file is None:
-        from openrouter_embed.commands.corpus import labelled, read_corpus  # noqa: PLC0415 - slow
-
-        docs = read_corpus(options.limit or 1500)
-        return [doc.text for doc in docs], *labelled(docs)
+        raise ConfigurationError("`--queries` asks of the texts in FILE: name it.")
     documents = read_texts(options.file, options.field)[: options.limit]
-    if options.queries is None:
-        return documents, None, None
-    return documents, *_questions(options.queries, options.field, len(documents))
+    queries, relevant = None, None
+    if options.queries is not None:
+        queries, relevant = _questions(options.queries, options.field, len(documents))
+    return _compare(options.model, documents, queries, relevant, as_json=options.json)
+
+
+def compare_on_corpus(
+    models: Sequence[str], limit: int, questions: Sequence[str], *, as_json: bool = False
+) -> int:
+    """Compare models on the standard library's documentation, by questions made by hand."""
+    from openrouter_embed.commands.corpus import labelled, read_corpus  # noqa: PLC0415 - slow
+
+    docs = read_corpus(limit)
+    queries, relevant = (list(questions), None) if questions else labelled(docs)
+    return _compare(models, [doc.text for doc in docs], queries, relevant, as_json=as_json)
+
+
+def _compare(
+    models: Sequence[str],
+    documents: Sequence[str],
+    queries: Sequence[str] | None,
+    relevant: Mapping[int, set[int]] | None,
+    *,
+    as_json: bool,
+) -> int:
+    from openrouter_embed.comparison import compare  # noqa: PLC0415 - loads numpy
+
+    say = _aside if as_json else _tell
+    with server(os.environ.get(KEY_VARIABLE), say) as where:
+        seen = compare(models, documents, queries, relevant=relevant, say=say, **where)
+    print(seen.to_json() if as_json else seen.text(shutil.get_terminal_size().columns))
+    return 0
 
 
 def _questions(

@@ -20,6 +20,7 @@ from llama_index.core.schema import TextNode
 from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed.client import EmbeddingClient
+from openrouter_embed.commands.colours import paint
 from openrouter_embed.commands.corpus import Doc, read_corpus
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ QUESTIONS: Final = (
     "Send an email message through a mail server",
 )
 ANSWERS: Final = 3
-COLUMN: Final = 46
+COLUMN: Final = 38
+WIDTH: Final = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +133,27 @@ def _llama_index(
 def _show(
     question: str, left: Sequence[tuple[float, str]], right: Sequence[tuple[float, str]]
 ) -> None:
-    print(f"\n? {question}")
-    print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
+    """Print what was found: once where both frameworks found the same, else side by side."""
+    print("\n" + paint(f"? {question}", "bold"))
+    same = [name for _, name in left] == [name for _, name in right]
+    if not same:
+        print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
     for one, other in zip(left, right, strict=True):
-        print(f"  {_cell(one):<{COLUMN}}{_cell(other)}")
+        print(f"  {_cell(one, WIDTH)}" if same else f"  {_cell(one):<{COLUMN}}{_cell(other)}")
 
 
-def _cell(hit: tuple[float, str]) -> str:
+def _cell(hit: tuple[float, str], room: int = COLUMN) -> str:
     score, name = hit
-    short = name if len(name) <= COLUMN - 8 else f"…{name[9 - COLUMN :]}"
-    return f"{score:.3f} {short}"
+    return f"{score:.3f} {_short(name, room - 8)}"
+
+
+def _short(name: str, room: int) -> str:
+    """Drop the first parts of a dotted name until it fits: no part is ever broken."""
+    parts = name.split(".")
+    while len(parts) > 1 and len(".".join(parts)) + 2 > room:
+        parts = parts[1:]
+    short = ".".join(parts)
+    return name if len(name) <= room else f"….{short}"
 
 
 def _summary(left: Answers, right: Answers) -> None:
