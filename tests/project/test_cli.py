@@ -140,7 +140,7 @@ def test_no_model_fits_is_said(catalogue, capsys):
 
 def test_without_a_network_the_stored_catalogue_is_shown_and_said_to_be_old(monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     assert cli.main(["models", "3-small", "--json"]) == 0
     seen = capsys.readouterr()
     assert "This is the catalogue of" in seen.err
@@ -186,7 +186,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly():
 def test_a_failure_is_one_line_on_stderr_and_status_1(monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_KEY", "emulated")
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     assert cli.main(["compare", "--limit", "5", "--model", "openai/text-embedding-3-small"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("openrouter-embed: No model could be compared.")
