@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
+    from openrouter_embed.search import similarity
 
 __all__ = [
     "APIError",
@@ -81,6 +82,7 @@ __all__ = [
     "compare",
     "find_profile",
     "register_profile",
+    "similarity",
     "unregister_profile",
 ]
 
@@ -104,6 +106,7 @@ _HOMES = {
     "compare": "comparison",
     "find_profile": "options.models",
     "register_profile": "options.models",
+    "similarity": "search",
     "unregister_profile": "options.models",
 }
 
