@@ -46,7 +46,8 @@ class Shelf:
 
     def __init__(self, store: BaseKVStore, settings: Any, role: str) -> None:
         self._store: Any = store  # its stubs leave the values' types open
-        self._width = settings.dimensions or settings.profile.dimensions
+        # What was asked for; our table of models may be wrong about what arrives.
+        self._width = settings.dimensions
         self._hash = hashlib.sha256(_origin(settings, role))
 
     def read(self, items: Iterable[Item]) -> dict[Item, Vector]:

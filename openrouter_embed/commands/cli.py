@@ -8,8 +8,10 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openrouter_embed.errors import EmbeddingError
@@ -17,7 +19,7 @@ from openrouter_embed.options.key import KEY_VARIABLE
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
@@ -26,13 +28,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with _telling_of_retries():
+            status: int = options.run(options)
     except EmbeddingError as error:
         print(f"openrouter-embed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return status
+
+
+@contextmanager
+def _telling_of_retries() -> Generator[None]:
+    """Show what the package logs: whoever waits at a prompt is told why."""
+    log = logging.getLogger("openrouter_embed")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("openrouter-embed: %(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--max-in-flight", type=_positive, help="answer 429 above this many requests at once"
     )
+    serve.add_argument("--verbose", action="store_true", help="write a line for every request")
     serve.set_defaults(run=_serve)
 
     models = commands.add_parser("models", help="list embedding models and what is done for each")
@@ -99,7 +119,7 @@ def _serve(options: argparse.Namespace) -> int:
         max_in_flight=options.max_in_flight,
     )
     try:
-        serve(options.host, options.port, behaviour)
+        serve(options.host, options.port, behaviour, verbose=options.verbose)
     except (OSError, OverflowError) as error:
         where = f"{options.host}:{options.port}"
         print(f"openrouter-embed: Cannot listen on {where}: {_reason(error)}", file=sys.stderr)

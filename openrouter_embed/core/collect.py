@@ -145,13 +145,14 @@ class Collector:
         return self._parts.owner(unit) in self.failures
 
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
+        flag = "truncated" if self._parts.is_only(part) else "split"
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
             self._have[owner] = 1
             self._prepare([owner])
             self.delivered += 1
-            self._flags.setdefault("split", []).append(owner)
+            self._flags.setdefault(flag, []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:
@@ -212,12 +213,14 @@ class Collector:
             _normalize(rows)
         plan = self.plan
         if plan.rows is not None:
-            # Position -1 stands for empty inputs: the extra last row holds their zeros.
+            # Position -1 stands for inputs that were not sent: the extra last row holds the zeros
+            # of those that are empty.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+            rows[list(plan.refused)] = np.nan
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position() if self.failures else {},
+            failures=self._by_position() if self.failures or plan.refused else {},
             usage=self.usage,
             model=self._model,
             providers=tuple(self._providers),
@@ -228,7 +231,7 @@ class Collector:
 
     def _prepared(self) -> list[list[float]] | None:
         rows, plan = self._lists, self.plan
-        if rows is None or plan.empty:
+        if rows is None or plan.empty or plan.refused:
             return None
         if plan.rows is None:
             return rows
@@ -245,8 +248,8 @@ class Collector:
 
     def _by_position(self) -> dict[int, EmbeddingError]:
         positions = self.plan.positions()
-        pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
-        return dict(sorted(pairs, key=lambda pair: pair[0]))
+        pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
+        return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
 import pytest
 
-from openrouter_embed import __version__
+from openrouter_embed import EmbeddingClient, __version__
 from openrouter_embed.commands import cli
-from openrouter_embed.emulator import Emulator
+from openrouter_embed.emulator import Emulator, runner
 
 
 @pytest.fixture
@@ -65,13 +66,25 @@ def test_models_lists_every_model_with_what_is_done_for_it(monkeypatch, capsys):
     assert "input_type=document" in voyage
 
 
-def test_a_failure_is_one_line_on_stderr_and_status_1(monkeypatch, capsys):
+def test_a_failure_is_the_last_line_on_stderr_and_status_1(monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
     monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     assert cli.main(["models"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("openrouter-embed: No connection to 127.0.0.1:9")
-    assert error.count("\n") == 1
+    told, error = capsys.readouterr().err.splitlines()
+    assert told.startswith("openrouter-embed: Retry in 0.0 s, attempt 2 of 3: Nothing listens at")
+    assert error.startswith("openrouter-embed: Nothing listens at 127.0.0.1:9, on this machine")
+    assert error.endswith("It was tried 2 times.")
+
+
+def test_the_command_line_leaves_logging_as_it_was(monkeypatch):
+    log = logging.getLogger("openrouter_embed")
+    before = log.level, list(log.handlers)
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
+    cli.main(["models"])
+    assert (log.level, log.handlers) == before
 
 
 def test_demo_without_the_frameworks_names_the_extra(monkeypatch, capsys):
@@ -101,13 +114,24 @@ def test_the_package_can_be_run_as_a_module():
     assert done.stdout.strip() == __version__
 
 
-def test_serve_says_that_it_is_an_emulator_and_ends_on_an_interrupt():
-    call = "raise SystemExit(main(['serve', '--port', '0']))"
-    code = f"from openrouter_embed.commands.cli import main; {call}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-    with process:
+def test_serve_says_what_it_is_and_what_to_paste_and_ends_on_an_interrupt():
+    code = "from openrouter_embed.commands.cli import main as m; raise SystemExit(m())"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--verbose"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True) as process:
         assert "NOT OpenRouter" in process.stderr.readline()
+        assert "vectors" in process.stderr.readline()
+        base, key = (process.stdout.readline().strip() for _ in range(2))
+        assert key == "export OPENROUTER_API_KEY=emulated"
+        url = base.removeprefix("export OPENROUTER_API_BASE=")
+        with EmbeddingClient("qwen/qwen3-embedding-8b", api_key="emulated", base_url=url) as client:
+            assert client.embed("a text").vectors.shape == (1, 4096)
         process.send_signal(2)
         assert process.wait(timeout=20) == 0
+        assert '"POST /api/v1/embeddings HTTP/1.1" 200' in process.stderr.read()
+
+
+@pytest.mark.parametrize(("backend", "words"), [("hashed", "hashes"), ("wordllama", "real model")])
+def test_serve_says_which_vectors_it_serves(backend, words, capsys):
+    runner._announce("http://127.0.0.1:1/api/v1", backend)
+    assert words in capsys.readouterr().err.splitlines()[1]
