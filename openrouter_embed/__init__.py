@@ -32,6 +32,7 @@ from openrouter_embed.version import __version__
 if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
+    from openrouter_embed.comparison import Comparison, ModelScore, compare
     from openrouter_embed.inputs import ImageInput
     from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     )
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
+    from openrouter_embed.search import similarity
 
 __all__ = [
     "APIError",
@@ -51,6 +53,7 @@ __all__ = [
     "BudgetExceededError",
     "CallOptions",
     "ClientClosedError",
+    "Comparison",
     "ConfigurationError",
     "DeadlineExceededError",
     "EmbeddingClient",
@@ -64,6 +67,7 @@ __all__ = [
     "Limiter",
     "ModelInfo",
     "ModelProfile",
+    "ModelScore",
     "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
@@ -75,14 +79,17 @@ __all__ = [
     "TransportError",
     "Usage",
     "__version__",
+    "compare",
     "find_profile",
     "register_profile",
+    "similarity",
     "unregister_profile",
 ]
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
     "CallOptions": "options.keywords",
+    "Comparison": "comparison",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
@@ -90,13 +97,16 @@ _HOMES = {
     "KeyInfo": "catalogue",
     "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
+    "ModelScore": "comparison",
     "ModelProfile": "options.models",
     "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",
+    "compare": "comparison",
     "find_profile": "options.models",
     "register_profile": "options.models",
+    "similarity": "search",
     "unregister_profile": "options.models",
 }
 
