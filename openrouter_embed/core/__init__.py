@@ -11,6 +11,9 @@ In reading order:
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
   `hunt` (who is to blame), `retry` (when to try again).
 - `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says.
-- `codec`, `edges`, `long`: answers into vectors, and long texts into parts and back.
-- `pacing`, `flow`, `ledger`, `memory`: how fast, how many at once, for how much, what was learned.
+  `notice`: what is told of a retry.
+- `codec`, `edges`, `floats`, `inflate`, `long`: answers into vectors, and long texts into parts and
+  back.
+- `pacing`, `flow`, `growth`, `ledger`, `memory`: how fast, how many at once, how large, for how
+  much, what was learned.
 """
