@@ -14,6 +14,9 @@ from openrouter_embed.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
+    CacheError,
+    CacheMissError,
+    CacheWarning,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -30,6 +33,7 @@ from openrouter_embed.errors import (
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
+    from openrouter_embed.cache import CacheStats, EmbeddingCache, Found, SQLiteCache
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
@@ -49,14 +53,20 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CacheError",
+    "CacheMissError",
+    "CacheStats",
+    "CacheWarning",
     "CallOptions",
     "ClientClosedError",
     "ConfigurationError",
     "DeadlineExceededError",
+    "EmbeddingCache",
     "EmbeddingClient",
     "EmbeddingError",
     "EmbeddingResult",
     "Estimate",
+    "Found",
     "ImageInput",
     "InsufficientCreditsError",
     "InvalidResponseError",
@@ -71,6 +81,7 @@ __all__ = [
     "Progress",
     "ProviderPreferences",
     "RateLimitError",
+    "SQLiteCache",
     "ServerError",
     "TransportError",
     "Usage",
@@ -82,10 +93,13 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "CacheStats": "cache",
     "CallOptions": "options.settings",
+    "EmbeddingCache": "cache",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
+    "Found": "cache",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
     "Limiter": "options.settings",
@@ -94,6 +108,7 @@ _HOMES = {
     "Options": "options.settings",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
+    "SQLiteCache": "cache",
     "Usage": "result",
     "find_profile": "options.models",
     "register_profile": "options.models",
