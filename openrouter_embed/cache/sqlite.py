@@ -244,6 +244,11 @@ class SQLiteCache:
             if not self._limit(connection):
                 break
 
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        if self._touched or self._unsound:
+            with transaction(connection):
+                self._bring_up_to_date(connection)
+
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         """Write down what was used, and forget what was found to be unsound."""
         with self._lock:
@@ -270,9 +275,7 @@ class SQLiteCache:
         return self._on(self._writer, self._tend)
 
     def _tend(self, connection: sqlite3.Connection) -> bool:
-        if self._touched or self._unsound:
-            with transaction(connection):
-                self._bring_up_to_date(connection)
+        self._settle(connection)
         if self._limit(connection):
             return True
         count, free = (
@@ -332,6 +335,7 @@ class SQLiteCache:
         return self._remove(step)
 
     def _remove(self, step: Callable[[sqlite3.Connection], int]) -> int:
+        self._on(self._writer, self._settle)
         removed = 0
         while part := self._on(self._writer, step):
             removed += part
@@ -354,7 +358,7 @@ class SQLiteCache:
         """Write down what is still to be, and close the file; it opens again when needed."""
         if self._touched and not self.read_only:
             with contextlib.suppress(CacheError):  # what was used last is worth no complaint
-                self._on(self._writer, self._tend)
+                self._on(self._writer, self._settle)
         self._reader.close()
         self._writer.close()
 
