@@ -22,8 +22,10 @@ from openrouter_embed.errors import (
     ConfigurationError,
     MultipleProvidersWarning,
 )
-from openrouter_embed.options.settings import AUTO, CALL_OPTIONS, Settings, make_settings
-from openrouter_embed.options.suggest import encodable, unknown_name
+from openrouter_embed.options.checks import AUTO, encodable
+from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.settings import Settings, make_settings
+from openrouter_embed.options.table import CALL_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,8 +154,11 @@ class Engine:
         """Return the settings of one call.
 
         Raises:
-            ConfigurationError: An override is unknown, wrong, or belongs to the whole client.
+            ConfigurationError: An override is unknown, wrong, or belongs to the whole client; or
+                there is no key.
         """
+        if self.settings.api_key is None:
+            self.settings.authorization()  # before a request is counted that cannot be sent
         for name in overrides:
             if name not in CALL_OPTIONS:
                 raise ConfigurationError(
@@ -274,6 +279,7 @@ class Engine:
             now=time.monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            public=path == MODELS_PATH,
         )
 
     def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:
@@ -371,9 +377,9 @@ def check_call(role: object, input_type: object, on_error: object) -> None:
         raise ConfigurationError("`on_error` must be 'raise' or 'return'.")
 
 
-def make_engine(options: Mapping[str, Any]) -> Engine:
+def make_engine(options: Mapping[str, Any], *, key_required: bool = True) -> Engine:
     """Check a client's options against the process's environment and make its engine."""
-    return Engine(make_settings(options, os.environ))
+    return Engine(make_settings(options, os.environ, key_required=key_required))
 
 
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()

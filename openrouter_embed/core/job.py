@@ -50,8 +50,8 @@ from openrouter_embed.errors import (
     EmbeddingError,
     InvalidResponseError,
     TransportError,
-    bare,
 )
+from openrouter_embed.guard import bare
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from openrouter_embed.options.settings import AUTO
+from openrouter_embed.options.checks import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -207,7 +207,7 @@ class AiohttpTransport:
             **self._headers,
             **dict(request.headers),
             "Accept-Encoding": "gzip, deflate",
-            "Authorization": self._settings.authorization(),
+            "Authorization": self._settings.authorization(public=request.public),
         }
 
     async def _session(self) -> aiohttp.ClientSession:

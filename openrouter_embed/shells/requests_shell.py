@@ -37,7 +37,7 @@ from openrouter_embed.core.wire import (
     fault,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
-from openrouter_embed.options.settings import Secret
+from openrouter_embed.options.key import Secret
 from openrouter_embed.shells.connections import Adapter, Attempt, ColdError, here, prepare
 from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import (
@@ -156,7 +156,7 @@ class RequestsTransport:
         return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     def _exchange(self, request: Request, progress: _Progress) -> Outcome:
-        authorization = self._settings.authorization()
+        authorization = self._settings.authorization(public=request.public)
         headers = {**self._headers, **dict(request.headers), "Authorization": authorization}
         if request.body:
             headers["Content-Length"] = str(len(request.body))
