@@ -26,7 +26,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from langchain_openrouter_embed._inputs import read_images, read_query, read_texts
-from langchain_openrouter_embed._namespace import cache_namespace
 from langchain_openrouter_embed._options import (
     HERE_ONLY,
     KEY_FIELD,
@@ -400,7 +399,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Equal exactly where document vectors are interchangeable: the same model, width, role, host
         preferences, extra body and origin. Keys, timeouts and concurrency do not enter.
         """
-        return cache_namespace(self._client)
+        return self._client.vector_space("document")
 
     def close(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""

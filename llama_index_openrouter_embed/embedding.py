@@ -448,7 +448,9 @@ class OpenRouterEmbedding(OpenRouterObject):
         # `is None`: a store that is empty may well be falsy.
         if self.embeddings_cache is None:
             return None
-        return Shelf(self.embeddings_cache, self._link.settings, role)
+        settings = self._link.settings
+        width = settings.dimensions or settings.profile.dimensions
+        return Shelf(self.embeddings_cache, self._link.client.vector_space(role), width)
 
     def _announcer(self, chunks: list[str], size: int = 1, *, together: bool = False) -> Announcer:
         groups = grouped(chunks, size)

@@ -66,6 +66,29 @@ class _Client:
         """What all calls of this client have consumed so far: tokens, USD, requests."""
         return self._engine.usage
 
+    @guarded
+    def vector_space(self, role: Role | None = "document", *, input_type: str | None = AUTO) -> str:
+        """Name the space that this client's vectors live in, for stores and indexes of one's own.
+
+        Two names are equal exactly where the vectors of equal inputs are interchangeable: the same
+        model, width, role as it is sent, host preferences, extra body and origin, and the same done
+        to lengths and to long texts. The key, timeouts and the like do not enter.
+
+        Args:
+            role: What inputs are embedded as.
+            input_type: As for `embed`.
+
+        Returns:
+            Letters, digits, `.`, `_` and `-`, at most 97 of them.
+
+        Raises:
+            ConfigurationError: The role is none.
+        """
+        from openrouter_embed.options.space import space_name  # noqa: PLC0415 - lazy by design
+
+        check_call(role, input_type, "raise")
+        return space_name(self._engine.settings, role, input_type)
+
     def __repr__(self) -> str:
         settings = self._engine.settings
         return f"{type(self).__name__}(model={settings.model!r}, base_url={settings.base_url!r})"

@@ -1,4 +1,4 @@
-"""The command line: `openrouter-embed demo | serve | models`.
+"""The command line: `openrouter-embed demo | serve | models | cache`.
 
 Rules of this file:
 - It only reads arguments and prints; what it shows is done elsewhere.
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="openrouter-embed", description="OpenRouter embeddings for LangChain and LlamaIndex."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="demo | serve | models")
+    commands = parser.add_subparsers(required=True, metavar="demo | serve | models | cache")
 
     demo = commands.add_parser(
         "demo", help="search the standard library's documentation with both frameworks"
@@ -64,7 +64,22 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser("models", help="list embedding models and what is done for each")
     models.set_defaults(run=_models)
+    _add_cache(commands)
     return parser
+
+
+def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cache = commands.add_parser("cache", help="look at a cache's file, or make it smaller")
+    cache.add_argument("path", help="the file, as given to `cache=`")
+    cache.add_argument(
+        "what", nargs="?", choices=("stats", "prune", "clear"), default="stats",
+        help="count what is in it; remove what was not used for longest; remove everything",
+    )  # fmt: skip
+    cache.add_argument("--max-bytes", type=_positive, help="prune: bytes in use to come down to")
+    cache.add_argument(
+        "--max-age", type=_positive, help="prune: seconds without use after which vectors go"
+    )
+    cache.set_defaults(run=_cache)
 
 
 def _positive(text: str) -> int:
@@ -117,4 +132,11 @@ def _models(_: argparse.Namespace) -> int:
     from openrouter_embed.commands.listing import model_table  # noqa: PLC0415 - heavy
 
     print(model_table())
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from openrouter_embed.commands.caching import run  # noqa: PLC0415 - loads SQLite
+
+    print(run(options.path, options.what, options.max_bytes, options.max_age))
     return 0

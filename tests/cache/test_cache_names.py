@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openrouter_embed.core.plan import BodyMaker, make_plan
-from openrouter_embed.core.space import Keys, space_name
 from openrouter_embed.inputs import ImageInput, read_inputs
 from openrouter_embed.options.settings import make_settings
+from openrouter_embed.options.space import Keys, space_name
 from openrouter_embed.options.table import OPTIONS as OPTIONS_BY_NAME
 
 SMALL = "openai/text-embedding-3-small"

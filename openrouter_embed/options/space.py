@@ -15,8 +15,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from openrouter_embed.options.checks import AUTO
 
 if TYPE_CHECKING:
@@ -128,6 +126,8 @@ class Keys:
         return keys
 
     def _item(self, item: Item) -> bytes | None:
+        import msgspec  # noqa: PLC0415 - lazy by design
+
         value = item.value
         if isinstance(value, bytes):
             if _is_remote(msgspec.json.decode(value)):
