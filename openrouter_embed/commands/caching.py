@@ -30,7 +30,7 @@ def run(path: str, what: str, max_bytes: int | None, max_age: float | None) -> s
         raise ConfigurationError(f"There is no file {path}.")
     if what == "prune" and max_bytes is None and max_age is None:
         raise ConfigurationError("What is to be pruned? Pass --max-bytes, --max-age or both.")
-    with SQLiteCache(path, read_only=what == "stats") as cache:
+    with SQLiteCache(path) as cache:
         if what == "stats":
             return _table(cache.stats())
         removed = cache.clear() if what == "clear" else 0

@@ -29,7 +29,7 @@ def test_stats_tells_what_is_there(path, capsys, words):
 
 def test_prune_makes_the_file_smaller(path, capsys):
     before = path.stat().st_size
-    assert cli.main(["cache", str(path), "prune", "--max-bytes", "150000"]) == 0
+    assert cli.main(["cache", str(path), "prune", "--max-bytes", "250000"]) == 0
     assert "vectors removed" in capsys.readouterr().out
     assert path.stat().st_size < before / 2
     with SQLiteCache(path) as cache:
