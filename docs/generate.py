@@ -148,12 +148,18 @@ def faults() -> list[str]:
     )
 
 
+def different() -> list[str]:
+    """Return the cases in which the synchronous client differs from the asynchronous one."""
+    return table(("case", "synchronous client"), sorted(fault_rows.DIFFERENT.items()))
+
+
 # ------------------------------------------------------------------ writing and checking
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
     ("models.md", "profiles", profiles),
     ("options.md", "options", options),
     ("reliability.md", "verdicts", verdicts),
+    ("reliability.md", "different", different),
     ("reliability.md", "faults", faults),
 )
 """File, name of the markers, lines."""

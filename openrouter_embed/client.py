@@ -265,7 +265,7 @@ class EmbeddingClient(_Client):
         from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
 
         engine = self._engine
-        inbox = Inbox(lambda: engine.closed)
+        inbox = Inbox()
         wake = inbox.wake
         work = make(wake)
         engine.enter(wake)

@@ -12,11 +12,11 @@ import logging
 import os
 import random
 import threading
-import time
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -207,7 +207,7 @@ class Engine:
             kit.plan(inputs, bodies),
             bodies=bodies,
             limits=kit.limits,
-            terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),
+            terms=kit.terms(on_error, monotonic(), price=price, lists=lists),
             pacer=self.pacer,
             memory=self.memory,
             ports=ports,
@@ -276,7 +276,7 @@ class Engine:
         return Fetch(
             path,
             self.settings,
-            now=time.monotonic(),
+            now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
             public=path == MODELS_PATH,
