@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
 from openrouter_embed.errors import CacheError
 
@@ -40,6 +42,8 @@ REST: Final = 30.0
 """Seconds for which a store that failed is left alone, lest every call wait for it in vain."""
 LONGEST_WAIT: Final = 30.0
 """Seconds after which a call no longer waits for its writes: a disk may hang for ever."""
+LAST_WAIT: Final = 10.0
+"""The same where the program ends."""
 AT_ONCE: Final = 2048
 """Keys asked for at a time: what is found is copied on before more is read."""
 
@@ -56,6 +60,7 @@ class Keeper:
 
     def __init__(self, store: EmbeddingCache) -> None:
         self.store = store
+        self.flights = Flights()
         self._believed = isinstance(store, SQLiteCache)
         self._told: set[str] = set()
         self._complaints: list[str] = []
@@ -67,7 +72,8 @@ class Keeper:
         self._change = threading.Condition(threading.Lock())
         self._queue: deque[_Work] = deque()
         self._bytes = 0
-        self._issued = 0
+        self.issued = 0
+        """Tickets given out so far."""
         self._settled = 0
         self._running = False
         self._rests: dict[str, float] = {}
@@ -120,6 +126,19 @@ class Keeper:
             said, self._complaints = self._complaints, []
         return [f"{sentence} The call went on without it." for sentence in said]
 
+    def absent(self, keys: Sequence[bytes]) -> list[int]:
+        """Return which of some keys are not there; copies no vectors where the store can tell."""
+        has: Callable[[Sequence[bytes]], Sequence[bool]] | None
+        has = getattr(self.store, "has", None)
+        there = bytearray(len(keys))
+        if has is None:
+            for start, found in self.read(keys):
+                for at in found.at:
+                    there[start + at] = 1
+        elif not self._resting("read"):
+            there = bytearray(self._try("read", functools.partial(has, keys)) or there)
+        return [at for at, found in enumerate(there) if not found]
+
     # ------------------------------------------------------------------ writing
 
     def offer(self, keys: Sequence[bytes], vectors: Matrix, host: str, *, replace: bool) -> int:
@@ -137,13 +156,13 @@ class Keeper:
         with self._change:
             self._queue.append(work)
             self._bytes += work.vectors.nbytes
-            self._issued += 1
+            self.issued += 1
             if not self._running:
                 self._running = True
                 name = "openrouter-embed-cache"
                 threading.Thread(target=self._loop, name=name, daemon=True).start()
             self._change.notify_all()
-            return self._issued
+            return self.issued
 
     def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> None:
         """Wait until what a ticket stands for is in the store, or cannot be."""
@@ -151,6 +170,11 @@ class Keeper:
             if not self._change.wait_for(lambda: self._settled >= ticket, timeout):
                 self._told.add("slow")
                 self._complaints.append("The cache takes long to write what was bought.")
+
+    def drain(self, timeout: float) -> None:
+        """Wait for everything that is queued, whoever offered it."""
+        with self._change:
+            self._change.wait_for(lambda: self._settled >= self.issued, timeout)
 
     def settled(self, ticket: int) -> bool:
         """Whether nothing is left to wait for."""
@@ -225,6 +249,14 @@ def _is_sound(found: Any, count: int) -> bool:
             and np.isfinite(rows).all()
         )
     return False
+
+
+@atexit.register
+def _finish_writing() -> None:
+    """Let a program that ends in the middle of things keep what it had bought."""
+    until = time.monotonic() + LAST_WAIT
+    for keeper in list(_KEEPERS):
+        keeper.drain(max(0.0, until - time.monotonic()))
 
 
 _KEEPERS: weakref.WeakSet[Keeper] = weakref.WeakSet()

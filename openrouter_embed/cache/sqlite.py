@@ -145,6 +145,22 @@ class SQLiteCache:
             return []
         return self._on(self._reader, lambda connection: self._read(connection, keys))
 
+    def has(self, keys: Sequence[bytes]) -> list[bool]:
+        """Return for each key whether a vector is there, without reading it.
+
+        Raises:
+            CacheError: The file cannot be read; says what to do.
+        """
+        check_keys(keys)
+        wanted = heads(keys).tolist() if keys else []
+        there = {
+            head
+            for head, _ in self._on(
+                self._reader, lambda connection: _find(connection, sorted(wanted))
+            )
+        }
+        return [head in there for head in wanted]
+
     def _read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[Found]:
         numbers = heads(keys)
         order = np.argsort(numbers)
