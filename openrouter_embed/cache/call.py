@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from openrouter_embed.cache.flights import Desk
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class CallCache:
 
     def landed(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Keep vectors that were bought, and let others who wait have them."""
-        good = rows.any(axis=1).tolist()  # one of zeros is a fault that may not come again
+        good: list[bool] = np.any(rows, axis=1).tolist()  # one of zeros is a fault that may not come again
         kept = [at for at, unit in enumerate(units) if good[at] and self._keys[unit] is not None]
         if not kept:
             return
