@@ -271,10 +271,12 @@ class EmbeddingClient(_Client):
         engine.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
+            engine.recall(work)
             drive(work, inbox, engine.requests, engine.settings)
         finally:
             _thread.depth -= 1
-            engine.leave(wake)
+            engine.leave(wake, work)
+            engine.flush(work)
         return work
 
     @guarded
@@ -460,6 +462,8 @@ class AsyncEmbeddingClient(_Client):
         return engine.finish(job)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
+        import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
+
         shell = await _aiohttp_shell()
         engine = self._engine
         bell = shell.Bell()
@@ -467,9 +471,13 @@ class AsyncEmbeddingClient(_Client):
         work = make(wake)
         engine.enter(wake)
         try:
+            if engine.keeper is not None:
+                await asyncio.to_thread(engine.recall, work)
             await shell.drive(work, bell, engine.aiohttp, engine.settings)
         finally:
-            engine.leave(wake)
+            engine.leave(wake, work)
+            if not engine.flushed(work):
+                await asyncio.to_thread(engine.flush, work)
         return work
 
     @aguarded

@@ -17,14 +17,15 @@ from openrouter_embed.cache.flights import Desk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from openrouter_embed.cache.flights import Letter
     from openrouter_embed.cache.keeper import Keeper
+    from openrouter_embed.core.plan import Plan
+    from openrouter_embed.options.space import Keys
 
     Matrix = NDArray[np.float32]
-    Keys = Sequence[bytes | None]
+    Names = Sequence[bytes | None]
 
 
 class Recalled(NamedTuple):
@@ -48,9 +49,8 @@ class CallCache:
 
     Args:
         keeper: Of the store.
-        keys: Of the call's units; `None` for what must not be kept.
-        averaged: Makes the keys under which averages of these units' parts are kept; none for units
-            that are never divided.
+        keys: Makes the keys of units.
+        plan: The call's units, as they are sent.
         wake: Lets the call look again.
         patient: Whether it may wait for what other calls are buying.
         refresh: Whether everything is bought anew and replaces what is there.
@@ -60,15 +60,16 @@ class CallCache:
         self,
         keeper: Keeper,
         keys: Keys,
-        averaged: Callable[[Sequence[int]], Keys],
+        plan: Plan,
         *,
         wake: Callable[[], None],
         patient: bool,
         refresh: bool,
     ) -> None:
         self._keeper = keeper
-        self._keys = keys
-        self._averaged = averaged
+        self._make = keys
+        self._plan = plan
+        self._keys = keys.of(plan.units)
         self._wake = wake
         self._refresh = refresh
         self._desk = Desk(keeper.flights, wake, patient=patient)
@@ -88,7 +89,7 @@ class CallCache:
         missing = [unit for unit in units if unit not in there]
         yield from self._read(missing, self._averaged(missing), averaged=True)
 
-    def _read(self, units: Sequence[int], keys: Keys, *, averaged: bool) -> Iterator[Recalled]:
+    def _read(self, units: Sequence[int], keys: Names, *, averaged: bool) -> Iterator[Recalled]:
         if None in keys:
             kept = [at for at, key in enumerate(keys) if key is not None]
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
@@ -116,12 +117,27 @@ class CallCache:
             self._desk.landed(self._names(found.units), found.rows, found.host)
             yield found
 
+    def absent(self) -> list[int]:
+        """Return the units that are not there."""
+        if self._refresh:
+            return list(range(len(self._keys)))
+        known = [unit for unit, key in enumerate(self._keys) if key is not None]
+        left = self._keeper.absent([key for key in self._keys if key is not None])
+        there = set(known).difference(known[at] for at in left)
+        return [unit for unit in range(len(self._keys)) if unit not in there]
+
+    def _averaged(self, units: Sequence[int]) -> Names:
+        """Return the keys under which averages of these units' parts are kept."""
+        plan = self._plan
+        return self._make.averaged((plan.units[unit], plan.tokens[unit]) for unit in units)
+
     def _names(self, units: Sequence[int]) -> list[bytes]:
         return [key for key in map(self._keys.__getitem__, units) if key is not None]
 
     def landed(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Keep vectors that were bought, and let others who wait have them."""
-        good: list[bool] = np.any(rows, axis=1).tolist()  # one of zeros is a fault that may not come again
+        # One of zeros is a fault that may not come again.
+        good: list[bool] = np.any(rows, axis=1).tolist()
         kept = [at for at, unit in enumerate(units) if good[at] and self._keys[unit] is not None]
         if not kept:
             return

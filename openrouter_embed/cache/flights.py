@@ -76,6 +76,8 @@ class Desk:
         flights = self._flights
         others: set[int] = set()
         with flights.lock:
+            if self._left:  # it was cancelled while it looked into the store
+                return others
             for unit, key in wanted.items():
                 if key not in flights.buyers:
                     flights.buyers[key] = self

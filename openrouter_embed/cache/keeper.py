@@ -14,7 +14,6 @@ import contextlib
 import functools
 import os
 import threading
-import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,6 +22,7 @@ import numpy as np
 
 from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
+from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import CacheError
 
 if TYPE_CHECKING:
@@ -106,11 +106,11 @@ class Keeper:
             self._complain("other", f"The cache failed ({type(error).__name__}).")
             again = False
         if not again:
-            self._rests[what] = time.monotonic() + REST
+            self._rests[what] = monotonic() + REST
         return None
 
     def _resting(self, what: str) -> bool:
-        return time.monotonic() < self._rests.get(what, 0.0)
+        return monotonic() < self._rests.get(what, 0.0)
 
     def _complain(self, trouble: str, message: str) -> None:
         with self._change:
@@ -254,9 +254,9 @@ def _is_sound(found: Any, count: int) -> bool:
 @atexit.register
 def _finish_writing() -> None:
     """Let a program that ends in the middle of things keep what it had bought."""
-    until = time.monotonic() + LAST_WAIT
+    until = monotonic() + LAST_WAIT
     for keeper in list(_KEEPERS):
-        keeper.drain(max(0.0, until - time.monotonic()))
+        keeper.drain(max(0.0, until - monotonic()))
 
 
 _KEEPERS: weakref.WeakSet[Keeper] = weakref.WeakSet()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from openrouter_embed.cache.troubles import Trouble, read_trouble
+from openrouter_embed.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,12 +54,12 @@ def open_file(path: str, *, read_only: bool, patience: float = PATIENCE) -> sqli
         ForeignFileError: It is not ours, or a later version's.
         UnreadableFileError: It is damaged, and may be ours.
     """
-    until = time.monotonic() + patience
+    until = monotonic() + patience
     while True:
         try:
             return _open(path, read_only=read_only, patience=patience)
         except sqlite3.OperationalError as error:
-            if read_trouble(error) is not Trouble.LOCKED or time.monotonic() > until:
+            if read_trouble(error) is not Trouble.LOCKED or monotonic() > until:
                 raise
         time.sleep(_PAUSE)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openrouter_embed.core.kept import CallCache
     from openrouter_embed.result import Progress, Usage
 
 
@@ -39,6 +40,7 @@ class Callbacks:
         busy: Seconds that the thread has worked, where it works while the call waits: a loop.
         on_usage: Told what each request has cost.
         on_progress: The user's listener, if there is one.
+        cache: The call's cache, if there is one.
     """
 
     chance: Callable[[], float]
@@ -48,6 +50,7 @@ class Callbacks:
     busy: Callable[[], float] = _never_busy
     on_usage: Callable[[Usage], None] = _unheard
     on_progress: Callable[[Progress], None] | None = None
+    cache: CallCache | None = None
 
 
 class Listener:

@@ -58,6 +58,8 @@ class Collector:
         self._providers: dict[str, None] = {}
         self._ids: list[str] = []
         self.count = len(plan.units)
+        self.landed: list[tuple[Sequence[int], bool]] = []
+        """Inputs whose vectors came with the last answer, and whether they were averaged."""
         self._parts = Parts()
         self._lists = empty_lists(self.count) if lists else None
 
@@ -93,6 +95,7 @@ class Collector:
             raise
         self.width = answer.width
         self.believed = True
+        self.landed = []
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         if zeros:
@@ -117,6 +120,42 @@ class Collector:
             if unit >= self.count:
                 self._add_part(unit, target[at])
         return [units[at] for at in whole]
+
+    def missing(self) -> Sequence[int]:
+        """Return the units that were neither delivered nor failed."""
+        if not self.settled:
+            return range(self.count)
+        have, failures = self._have, self.failures
+        return [unit for unit in range(self.count) if not have[unit] and unit not in failures]
+
+    def has(self, unit: int) -> bool:
+        """Whether a unit was delivered."""
+        return bool(self._have[unit])
+
+    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> bool:
+        """Take in vectors that were bought before; return whether their width is right."""
+        if self.width not in (None, rows.shape[1]):
+            return False
+        self.width = rows.shape[1]
+        if self._rows is None:
+            self._rows = np.empty((self.count, self.width), dtype=np.float32)
+        run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
+        self._rows[run] = rows
+        for unit in units:
+            self._have[unit] = 1
+        self._prepare(units)
+        self.delivered += len(units)
+        if host:
+            self._providers[host] = None
+        if averaged:
+            self._flags.setdefault("split", []).extend(units)
+        return True
+
+    def rows_of(self, units: Sequence[int]) -> Matrix:
+        """Return the vectors of units that were delivered; a view where they lie together."""
+        if self._rows is None:
+            return np.empty((0, 0), dtype=np.float32)
+        return self._rows[slice(units.start, units.stop) if isinstance(units, range) else units]
 
     def divide(self, unit: int, parts: Sequence[str], prefix: str) -> Sequence[int]:
         """Replace a unit, or a part of one, by parts of it; return their numbers."""
@@ -151,6 +190,7 @@ class Collector:
             self._have[owner] = 1
             self._prepare([owner])
             self.delivered += 1
+            self.landed.append(([owner], True))
             self._flags.setdefault("split", []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
@@ -158,6 +198,7 @@ class Collector:
             self._have[unit] = 1
         self._prepare(units)
         self.delivered += len(units)
+        self.landed.append((units, False))
         if answer.unindexed and len(units) > 1:
             self._flags.setdefault("unindexed", []).extend(units)
         self._model = self._model or answer.model

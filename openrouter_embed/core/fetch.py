@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 class Fetch:
     """A request for one JSON object; see the head of this file."""
 
+    keeps = False
+
     def __init__(
         self,
         path: str,

@@ -26,6 +26,7 @@ from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
+from openrouter_embed.core.kept import Kept
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
 from openrouter_embed.core.retry import backoff, retry_at
@@ -53,7 +54,7 @@ from openrouter_embed.guard import bare
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.callbacks import Callbacks
@@ -89,6 +90,7 @@ class Job:
         self._space = f"{settings.model} {settings.dimensions}"
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
+        self.kept = Kept(call, self._rows, self._backlog, memory, callbacks)
         self._hunt = Hunt()
         self._flights = Flights()
         self._flow = Flow()
@@ -97,6 +99,24 @@ class Job:
         self.listener = Listener(callbacks.on_progress)
         self._broke = False
         self._poor_until = -math.inf
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what has arrived is worth taking in even if the call is broken off."""
+        return self.kept.cache is not None
+
+    def begin(self, others: Iterable[int] = ()) -> None:
+        """Send what is missing; needed only where the cache was asked.
+
+        Args:
+            others: Units that other calls are buying already.
+        """
+        miss = self.kept.begin(others)
+        if miss is not None and self._call.on_error != "return":
+            self._error = miss
+        if self._rows.delivered:
+            self._memory.seen(self._space, self._rows.width or 0)
+            self.listener.tell(self._rows.progress)
 
     # ------------------------------------------------------------------ what to do next
 
@@ -110,6 +130,7 @@ class Job:
         return step
 
     def _next(self, now: float) -> Step:
+        self.kept.read_letters()
         self._check_time(now)
         if self._aborts:
             return Abort(self._aborts.popleft())
@@ -120,8 +141,9 @@ class Job:
             return self._send(now, leave) if isinstance(leave, Ticket) else self._wait(leave.until)
         # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
         self._pacer.forget(self._callbacks.wake)
-        due = self._backlog.due
-        if not self._flights and (self._error is not None or due is None):
+        due, kept = self._backlog.due, self.kept
+        held = bool(kept.awaited) or (self._backlog.fresh > 0 and kept.congested)
+        if not self._flights and (self._error is not None or (due is None and not held)):
             return Done()
         waiting = self._error is None and due is not None and not self._blocked()
         return self._wait(max(due, self._poor_until) if waiting and due is not None else None)
@@ -135,7 +157,8 @@ class Job:
         # Requests were refused and none has succeeded: more of them would be refused as well.
         doubtful = self._hunt.suspects and not self._rows.delivered
         ready = (due is not None and due <= now) or (self._backlog.fresh and not doubtful)
-        return bool(ready) and now >= self._poor_until and not self._blocked()
+        free = now >= self._poor_until and not self._blocked()
+        return bool(ready) and free and not self.kept.congested
 
     def _blocked(self) -> bool:
         """Whether what is in flight must come back before anything else is sent."""
@@ -220,7 +243,8 @@ class Job:
 
     def _end_all(self, error: EmbeddingError) -> None:
         """Drop what is in flight and send nothing more; a call that is done keeps its result."""
-        waiting = self._backlog.due is not None or self._hunt.suspects or self._backlog.fresh
+        backlog = self._backlog.due is not None or self._backlog.fresh
+        waiting = backlog or self._hunt.suspects or self.kept.awaited
         if self._flights or (self._error is None and waiting):
             self._drop_flights()
             self._error = self._error or error
@@ -268,6 +292,7 @@ class Job:
         self._memory.seen(self._space, self._rows.width or 0)
         self._rows.usage += usage
         self._callbacks.on_usage(usage)
+        self.kept.keep()
         self.listener.tell(self._rows.progress)
 
     def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> Flight:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SCHEME: Final = 1
 """Changes whenever names change their meaning: what is stored under old ones is bought again."""
+SHORT: Final = 128
+"""Estimated tokens below which a text is too long for no model; looking for its average is vain."""
 WHOLE: Final = ""
 """How a text was embedded that went out as it is."""
 
@@ -101,6 +104,9 @@ class Keys:
     """
 
     def __init__(self, settings: Settings, input_type: str | None) -> None:
+        self._treatment = settings.long_input
+        longest = settings.profile.max_input_tokens or SHORT
+        self._shortest = min(longest, SHORT) if settings.long_input == "split" else math.inf
         self._space = hashlib.sha256(_canonical(wire_space(settings, input_type)) + b"\n")
 
     def of(self, units: Iterable[str | Item], treatment: str = WHOLE) -> list[bytes | None]:
@@ -124,6 +130,19 @@ class Keys:
             else:
                 keys.append(self._item(unit))
         return keys
+
+    def averaged(self, units: Iterable[tuple[str | Item, int]]) -> list[bytes | None]:
+        """Return the keys under which averages are kept; `None` for what is never divided.
+
+        Args:
+            units: As they are sent, each with its estimated tokens.
+        """
+        return [
+            self.of([unit], self._treatment)[0]
+            if isinstance(unit, str) and tokens >= self._shortest
+            else None
+            for unit, tokens in units
+        ]
 
     def _item(self, item: Item) -> bytes | None:
         import msgspec  # noqa: PLC0415 - lazy by design

@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import http.client
@@ -279,6 +280,14 @@ class Inbox:
         except queue.Empty:
             return None
 
+    def arrived(self) -> Iterator[tuple[int, Outcome | BaseException | None]]:
+        """Yield the messages that are there, without waiting for more."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self._messages.get_nowait()
+                if message is not None:
+                    yield message
+
 
 def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
     """Do what a job says until it is done; on any exception drop what is in flight.
@@ -302,10 +311,21 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 _await(job, inbox, step, attempts)
             else:
                 return
+    except BaseException:
+        if job.keeps:
+            _take_in(job, inbox)
+        raise
     finally:
         for request_id in job.close():
             if request_id in attempts:  # Ctrl-C may come before it is
                 attempts[request_id].abort()
+
+
+def _take_in(job: Driven, inbox: Inbox) -> None:
+    """Have what has arrived kept, though the call that paid for it is broken off."""
+    for request_id, outcome in inbox.arrived():
+        if isinstance(outcome, Reply):
+            job.feed(request_id, outcome, monotonic())
 
 
 def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:
