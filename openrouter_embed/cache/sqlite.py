@@ -14,26 +14,26 @@ import contextlib
 import itertools
 import math
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
-
-import numpy as np
 
 from openrouter_embed.cache import growth
 from openrouter_embed.cache.growth import CacheStats
 from openrouter_embed.cache.handle import Handle, identify
 from openrouter_embed.cache.layout import PLACES, transaction
-from openrouter_embed.cache.packs import KEY_BYTES, ROWS, Pack, heads, pack, unpack
-from openrouter_embed.cache.protocol import Found
+from openrouter_embed.cache.packs import KEY_BYTES, ROWS, Pack, heads, pack
+from openrouter_embed.cache.reading import Notes, find, read
 from openrouter_embed.errors import CacheError, ConfigurationError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
+
+    from openrouter_embed.cache.protocol import Found
 
     Matrix = NDArray[np.float32]
 
@@ -41,27 +41,11 @@ T = TypeVar("T")
 
 __all__ = ["CacheStats", "SQLiteCache"]
 
-AT_ONCE: Final = (1, 8, 64, 500)
-"""Keys in one question; few sizes, so that SQLite knows the questions already."""
-FEW: Final = 4
-"""Vectors of one pack up to which each is cut out of it, instead of reading it whole."""
 IN_TRANSACTION: Final = 16
 """Packs written at a time."""
 STEPS_PER_PUT: Final = 16
-STALEST: Final = 3600.0
-"""Seconds by which the record of a pack's last use may be behind."""
 SHRINK: Final = 0.25
 """Share of free pages in a file from which some are given back."""
-
-_WHOLE: Final = (
-    "SELECT width, host, keys, sums, data, (SELECT at FROM used WHERE pack = id)"
-    " FROM pack WHERE id = ?"
-)
-_PART: Final = (
-    f"SELECT width, host, substr(keys, 1 + :slot * {KEY_BYTES}, {KEY_BYTES}),"  # noqa: S608 - numbers
-    " substr(sums, 1 + :slot * 8, 8), substr(data, 1 + :slot * 4 * width, 4 * width),"
-    " (SELECT at FROM used WHERE pack = id) FROM pack WHERE id = :pack"
-)
 
 
 class SQLiteCache:
@@ -101,9 +85,7 @@ class SQLiteCache:
         self.read_only = read_only
         self._reader = Handle(self.path, read_only=read_only, lenient=True)
         self._writer = Handle(self.path, read_only=read_only)
-        self._lock = threading.Lock()
-        self._touched: set[int] = set()
-        self._unsound: set[int] = set()
+        self._notes = Notes(self.max_age)
 
     def __repr__(self) -> str:
         return f"SQLiteCache({self.path!r})"
@@ -143,7 +125,7 @@ class SQLiteCache:
         check_keys(keys)
         if not keys:
             return []
-        return self._on(self._reader, lambda connection: self._read(connection, keys))
+        return self._on(self._reader, lambda connection: read(connection, keys, self._notes))
 
     def has(self, keys: Sequence[bytes]) -> list[bool]:
         """Return for each key whether a vector is there, without reading it.
@@ -156,60 +138,10 @@ class SQLiteCache:
         there = {
             head
             for head, _ in self._on(
-                self._reader, lambda connection: _find(connection, sorted(wanted))
+                self._reader, lambda connection: find(connection, sorted(wanted))
             )
         }
         return [head in there for head in wanted]
-
-    def _read(self, connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[Found]:
-        numbers = heads(keys)
-        order = np.argsort(numbers)
-        entries = np.array(_find(connection, numbers[order].tolist()), np.int64).reshape(-1, 2)
-        entries = entries[np.argsort(entries[:, 1])]  # packs lie in the order of their numbers
-        at = order[np.searchsorted(numbers, entries[:, 0], sorter=order)]
-        packs, slots = np.divmod(entries[:, 1], PLACES)
-        starts = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), len(packs)]
-        found: list[Found] = []
-        for start, end in itertools.pairwise(starts if len(packs) else []):
-            number = int(packs[start])
-            found += self._read_pack(
-                connection, number, slots[start:end].tolist(), at[start:end].tolist(), keys
-            )
-        return found
-
-    def _read_pack(
-        self,
-        connection: sqlite3.Connection,
-        number: int,
-        slots: list[int],
-        at: list[int],
-        keys: Sequence[bytes],
-    ) -> Iterator[Found]:
-        """Read vectors of one pack: whole, or one by one if few of it are wanted."""
-        each = len(slots) <= FEW
-        for start in range(0, len(slots), 1 if each else len(slots)):
-            some = slice(start, start + 1 if each else None)
-            positions = at[some]
-            stored, host, last = _fetch(connection, number, slots[some])
-            places = [0] if each else slots
-            kept, vectors = unpack(stored, places, [keys[position] for position in positions])
-            if kept:
-                self._note_use(number, last)
-                yield Found(_run([positions[index] for index in kept]), vectors, host)
-            if len(kept) < len(positions):
-                bad = set(range(len(positions))).difference(kept)
-                self._note_unsound([keys[positions[index]] for index in bad])
-
-    def _note_unsound(self, keys: Sequence[bytes]) -> None:
-        with self._lock:
-            self._unsound.update(heads(keys).tolist())
-
-    def _note_use(self, number: int, last: object) -> None:
-        """Remember that a pack was used, unless the file says so already."""
-        stale = STALEST if self.max_age is None else min(STALEST, self.max_age / 10)
-        if not isinstance(last, (int, float)) or time.time() - last > stale:
-            with self._lock:
-                self._touched.add(number)
 
     # ------------------------------------------------------------------ writing
 
@@ -253,30 +185,12 @@ class SQLiteCache:
         for start in range(0, len(keys), step):
             part = keys[start : start + step]
             with transaction(connection):
-                self._bring_up_to_date(connection)
+                self._notes.write(connection)
                 _insert(connection, part, vectors[start : start + step], host, replace=replace)
             growth.shorten_log(connection, self.path)
         for _ in range(STEPS_PER_PUT):
             if not self._limit(connection):
                 break
-
-    def _settle(self, connection: sqlite3.Connection) -> None:
-        if self._touched or self._unsound:
-            with transaction(connection):
-                self._bring_up_to_date(connection)
-
-    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
-        """Write down what was used, and forget what was found to be unsound."""
-        with self._lock:
-            touched, self._touched = self._touched, set()
-            unsound, self._unsound = self._unsound, set()
-        now = int(time.time())
-        connection.executemany(
-            "UPDATE used SET at = ? WHERE pack = ?", [(now, number) for number in sorted(touched)]
-        )
-        connection.executemany(
-            "DELETE FROM entry WHERE head = ?", [(head,) for head in sorted(unsound)]
-        )
 
     # ------------------------------------------------------------------ growth
 
@@ -291,7 +205,7 @@ class SQLiteCache:
         return self._on(self._writer, self._tend)
 
     def _tend(self, connection: sqlite3.Connection) -> bool:
-        self._settle(connection)
+        self._notes.settle(connection)
         if self._limit(connection):
             return True
         count, free = (
@@ -351,7 +265,7 @@ class SQLiteCache:
         return self._remove(step)
 
     def _remove(self, step: Callable[[sqlite3.Connection], int]) -> int:
-        self._on(self._writer, self._settle)
+        self._on(self._writer, self._notes.settle)
         removed = 0
         while part := self._on(self._writer, step):
             removed += part
@@ -372,9 +286,9 @@ class SQLiteCache:
 
     def close(self) -> None:
         """Write down what is still to be, and close the file; it opens again when needed."""
-        if self._touched and not self.read_only:
+        if self._notes.used and not self.read_only:
             with contextlib.suppress(CacheError):  # what was used last is worth no complaint
-                self._on(self._writer, self._settle)
+                self._on(self._writer, self._notes.settle)
         self._reader.close()
         self._writer.close()
 
@@ -460,55 +374,6 @@ def check_keys(keys: Sequence[bytes]) -> None:
         raise ConfigurationError(f"A cache's keys are {KEY_BYTES} bytes each.")
 
 
-def _find(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[tuple[int, int]]:
-    """Return numbers and places of the entries that are there."""
-    found: list[tuple[int, int]] = []
-    start = 0
-    while start < len(wanted):
-        size = next((size for size in AT_ONCE if size >= len(wanted) - start), AT_ONCE[-1])
-        part = list(wanted[start : start + size])
-        start += size
-        part += part[-1:] * (size - len(part))
-        marks = ",".join("?" * size)
-        sql = (
-            "SELECT head, place FROM entry "  # noqa: S608 - marks
-            f"WHERE head IN ({marks}) AND typeof(place) = 'integer' AND place >= 0"
-        )
-        found += connection.execute(sql, part).fetchall()
-    return found
-
-
-def _run(positions: list[int]) -> Sequence[int]:
-    """Return positions as a range if they are one: what follows is then copied in one piece."""
-    span = range(positions[0], positions[0] + len(positions))
-    return span if positions == list(span) else positions
-
-
-def _fetch(
-    connection: sqlite3.Connection, number: int, slots: Sequence[int]
-) -> tuple[Pack, str, object]:
-    """Read a pack whole, or cut one vector out of it; also its host and when it was last used."""
-    if len(slots) > FEW:
-        rows = connection.execute(_WHOLE, (number,)).fetchall()
-    else:
-        rows = connection.execute(_PART, {"slot": slots[0], "pack": number}).fetchall()
-    return (_pack(rows[0]), _host(rows[0]), rows[0][5]) if rows else (NOTHING, "", None)
-
-
-NOTHING: Final = Pack(0, b"", b"", b"")
-
-
-def _pack(row: Sequence[Any]) -> Pack:
-    """Make a pack of what a row holds, which in a damaged file may be anything."""
-    width, _, keys, sums, data = row[:5]
-    whole = type(width) is int and all(type(part) is bytes for part in (keys, sums, data))
-    return Pack(width, keys, sums, data) if whole else NOTHING
-
-
-def _host(row: Sequence[Any]) -> str:
-    return row[1] if isinstance(row[1], str) else ""
-
-
 def _insert(
     connection: sqlite3.Connection,
     keys: Sequence[bytes],
@@ -519,7 +384,7 @@ def _insert(
 ) -> None:
     """Insert vectors within a transaction: those that are not there yet, or all of them."""
     numbers = heads(keys).tolist()
-    there = dict(_find(connection, sorted(numbers)))
+    there = dict(find(connection, sorted(numbers)))
     chosen = [at for at, head in enumerate(numbers) if replace or head not in there]
     entries: list[tuple[int, int]] = []
     for start in range(0, len(chosen), ROWS):

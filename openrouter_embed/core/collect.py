@@ -16,7 +16,7 @@ from openrouter_embed.core import codec
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
-from openrouter_embed.errors import EmbeddingError, InvalidResponseError
+from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
 from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
@@ -244,7 +244,15 @@ class Collector:
         Args:
             missing: What befell units that were neither delivered nor failed.
             normalize: Whether to scale rows to unit length.
+
+        Raises:
+            ConfigurationError: Nothing tells how wide the zeros of empty inputs are to be.
         """
+        if self.plan.empty and not self.plan.units and not self.known_width:
+            raise ConfigurationError(
+                "All inputs are empty, and how wide this model's vectors are is not known yet: "
+                "pass `dimensions=`, or embed a text first."
+            )
         if missing is not None:
             left = [unit for unit, have in enumerate(self._have) if not have]
             self.fail([unit for unit in left if unit not in self.failures], _plain(missing))

@@ -45,7 +45,6 @@ from openrouter_embed.core.wire import (
 from openrouter_embed.errors import (
     BudgetExceededError,
     ClientClosedError,
-    ConfigurationError,
     DeadlineExceededError,
     EmbeddingError,
     InvalidResponseError,
@@ -91,6 +90,7 @@ class Job:
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
         self.kept = Kept(call, self._rows, self._backlog, memory, callbacks)
+        self.keeps = callbacks.cache is not None
         self._hunt = Hunt()
         self._flights = Flights()
         self._flow = Flow()
@@ -100,23 +100,11 @@ class Job:
         self._broke = False
         self._poor_until = -math.inf
 
-    @property
-    def keeps(self) -> bool:
-        """Whether what has arrived is worth taking in even if the call is broken off."""
-        return self.kept.cache is not None
-
     def begin(self, others: Iterable[int] = ()) -> None:
-        """Send what is missing; needed only where the cache was asked.
-
-        Args:
-            others: Units that other calls are buying already.
-        """
+        """Send what is missing and no other call is buying; needed where the cache was asked."""
         miss = self.kept.begin(others)
-        if miss is not None and self._call.on_error != "return":
-            self._error = miss
-        if self._rows.delivered:
-            self._memory.seen(self._space, self._rows.width or 0)
-            self.listener.tell(self._rows.progress)
+        self._error = None if self._call.on_error == "return" else miss
+        self.listener.tell(self._rows.progress)
 
     # ------------------------------------------------------------------ what to do next
 
@@ -141,8 +129,8 @@ class Job:
             return self._send(now, leave) if isinstance(leave, Ticket) else self._wait(leave.until)
         # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
         self._pacer.forget(self._callbacks.wake)
-        due, kept = self._backlog.due, self.kept
-        held = bool(kept.awaited) or (self._backlog.fresh > 0 and kept.congested)
+        due = self._backlog.due
+        held = self.kept.awaited or (self._backlog.fresh and self.kept.congested)
         if not self._flights and (self._error is not None or (due is None and not held)):
             return Done()
         waiting = self._error is None and due is not None and not self._blocked()
@@ -157,8 +145,8 @@ class Job:
         # Requests were refused and none has succeeded: more of them would be refused as well.
         doubtful = self._hunt.suspects and not self._rows.delivered
         ready = (due is not None and due <= now) or (self._backlog.fresh and not doubtful)
-        free = now >= self._poor_until and not self._blocked()
-        return bool(ready) and free and not self.kept.congested
+        blocked = self._blocked() or self.kept.congested
+        return bool(ready) and now >= self._poor_until and not blocked
 
     def _blocked(self) -> bool:
         """Whether what is in flight must come back before anything else is sent."""
@@ -243,9 +231,8 @@ class Job:
 
     def _end_all(self, error: EmbeddingError) -> None:
         """Drop what is in flight and send nothing more; a call that is done keeps its result."""
-        backlog = self._backlog.due is not None or self._backlog.fresh
-        waiting = backlog or self._hunt.suspects or self.kept.awaited
-        if self._flights or (self._error is None and waiting):
+        waiting = self._backlog.due is not None or self._hunt.suspects or self._backlog.fresh
+        if self._flights or (self._error is None and (waiting or self.kept.awaited)):
             self._drop_flights()
             self._error = self._error or error
 
@@ -376,8 +363,8 @@ class Job:
     def _fail(self, batch: Batch, verdict: Verdict) -> None:
         error = verdict.error
         error.attempts = batch.attempts
-        units = [self._plan.units[unit] for unit in batch.units]
-        explain(error, units, self._call.settings.model)
+        texts = [self._plan.units[unit] for unit in batch.units]
+        explain(error, texts, self._call.settings.model)
         self._rows.fail(batch.units, error)
         if self._rows.divided:
             self._backlog.drop(self._rows.lost)
@@ -396,11 +383,6 @@ class Job:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
         rows, error = self._rows, self._error
-        if self._plan.empty and not self._plan.units and not rows.known_width:
-            raise ConfigurationError(
-                "All inputs are empty, and how wide this model's vectors are is not known yet: "
-                "pass `dimensions=`, or embed a text first."
-            )
         asked_for_all = self._call.on_error == "return"
         if error is None and rows.failures and not asked_for_all:
             error = rows.culprits()

@@ -91,6 +91,8 @@ class Kept:
     def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Take in vectors that were bought before, if they are what this call would get."""
         if self._is_wanted(host) and self._rows.recall(units, rows, host, averaged=averaged):
+            settings = self._call.settings
+            self._memory.seen(f"{settings.model} {settings.dimensions}", rows.shape[1])
             found = Usage(inputs=len(units), cache_hits=len(units))
             self._rows.usage += found
             self._callbacks.on_usage(found)

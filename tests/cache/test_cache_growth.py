@@ -8,7 +8,7 @@ import pytest
 from cache_world import fill, read, right
 
 from openrouter_embed import SQLiteCache
-from openrouter_embed.cache import growth, sqlite
+from openrouter_embed.cache import growth, reading, sqlite
 
 WIDE = 512
 """2 KB a vector, 131 KB a pack."""
@@ -29,6 +29,7 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(sqlite, "time", clock)
+    monkeypatch.setattr(reading, "time", clock)
     return clock
 
 
@@ -97,7 +98,7 @@ def test_reading_again_and_again_writes_nothing(path):
         fill(cache, range(64))
         for _ in range(5):
             read(cache, range(64))
-            assert not cache._touched
+            assert not cache._notes.used
 
 
 def test_pruning_gives_room_back_to_the_disk(path):
