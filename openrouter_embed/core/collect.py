@@ -49,6 +49,7 @@ class Collector:
         self.believed = False
         """Whether any answer was, if only for parts of inputs."""
         self.host = ""
+        self.space = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -269,6 +270,7 @@ class Collector:
             failures=self._by_position() if self.failures else {},
             usage=self.usage,
             model=self._model,
+            space=self.space,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
             flags=self._flags_by_position() if self._flags else {},

@@ -80,6 +80,7 @@ class Kept:
         self._memory = memory
         self._callbacks = callbacks
         self.cache = callbacks.cache
+        rows.space = call.space
         self.awaited: set[int] = set()
         """Units that other calls are buying."""
 

@@ -76,7 +76,7 @@ GOOD = {
     "normalize": [True, False],
     "pin_provider": [True, False],
     "max_cost": [None, 0, 0.5, 10],
-    "cache": [None, "vectors.sqlite", pathlib.Path("/vectors.sqlite"), Store()],
+    "cache": [None, "/vectors.sqlite", pathlib.Path("/vectors.sqlite"), Store()],
     "refresh": [True, False],
     "cache_only": [True, False],
     "proxy": [None, "http://proxy.example:3128", "https://u:p@proxy.example"],
