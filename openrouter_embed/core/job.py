@@ -25,6 +25,7 @@ from openrouter_embed.core.callbacks import Listener
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
+from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.kept import Kept
 from openrouter_embed.core.ledger import Ledger
@@ -85,7 +86,8 @@ class Job:
         self._memory = memory
         self._callbacks = callbacks
         self._ledger = ledger or Ledger()
-        self._backlog = Backlog(plan, call.limits, spread=call.spread)
+        self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
+        self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
         self._space = f"{settings.model} {settings.dimensions}"
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
@@ -259,6 +261,7 @@ class Job:
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage)
+                self._growth.landed(len(flight.batch.units), now - flight.sent)
                 left, flow = len(self._flights), self._flow
                 flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
@@ -295,6 +298,7 @@ class Job:
     def _settle(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """Have a batch that failed sent again, or follow up its failure."""
         batch = flight.batch
+        halved = self._growth.failed(len(batch.units), verdict)
         if self._error is not None:
             self._fail(batch, verdict)
             return
@@ -308,9 +312,12 @@ class Job:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
             causes = (*batch.causes, verdict.cause)
-            self._backlog.put_back(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+            again = replace(batch, retries=batch.retries + 1, causes=causes)
+            self._backlog.put_back(again, ready, halved=halved)
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
+        elif halved:
+            self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
             self._fail(batch, verdict)
 

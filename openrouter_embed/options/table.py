@@ -237,7 +237,9 @@ class OptionTable:
         "File that keeps every vector bought, or a store of your own; nothing is bought twice.",
     )
     proxy: str | None = option(
-        checks.check_proxy, "URL of an HTTP proxy; else the environment's.", shown=False
+        checks.check_proxy,
+        "URL of a proxy, HTTP or with the extra `socks` SOCKS; else the environment's.",
+        shown=False,
     )
     ca_bundle: str | None = option(
         checks.check_ca_bundle,
