@@ -270,7 +270,8 @@ class Engine:
         others = cache.claim(kept.missing)
         for found in cache.recall_again(kept.missing):
             kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
-        cast("Job", work).begin(others)
+        kept.begin(others)
+        cast("Job", work).listener.tell(kept.progress)
 
     def flushed(self, work: Job | Fetch) -> bool:
         """Whether nothing of what a call has bought is on its way into the cache."""

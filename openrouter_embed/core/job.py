@@ -54,7 +54,7 @@ from openrouter_embed.guard import bare
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.callbacks import Callbacks
@@ -88,8 +88,7 @@ class Job:
         self._ledger = ledger or Ledger()
         self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
         self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
-        self._space = f"{settings.model} {settings.dimensions}"
-        width = settings.dimensions or memory.width(self._space)
+        width = settings.dimensions or memory.width(f"{settings.model} {settings.dimensions}")
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
         self.kept = Kept(call, self._rows, self._backlog, memory, callbacks)
         self.keeps = callbacks.cache is not None
@@ -101,12 +100,6 @@ class Job:
         self.listener = Listener(callbacks.on_progress)
         self._broke = False
         self._poor_until = -math.inf
-
-    def begin(self, others: Iterable[int] = ()) -> None:
-        """Send what is missing and no other call is buying; needed where the cache was asked."""
-        miss = self.kept.begin(others)
-        self._error = None if self._call.on_error == "return" else miss
-        self.listener.tell(self._rows.progress)
 
     # ------------------------------------------------------------------ what to do next
 
@@ -278,8 +271,6 @@ class Job:
         spent = usage.cost if usage.cost is not None else usage.total_tokens * price
         flight = self._land(request_id, Signal.FINE, spent=spent)
         self._pacer.succeeded(retried=flight.batch.retries > 0)
-        self._memory.served(self._call.bodies.route, self._rows.host)
-        self._memory.seen(self._space, self._rows.width or 0)
         self._rows.usage += usage
         self._callbacks.on_usage(usage)
         self.kept.keep()

@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from openrouter_embed.errors import CacheMissError
 from openrouter_embed.result import Usage
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from openrouter_embed.core.callbacks import Callbacks
     from openrouter_embed.core.collect import Collector
     from openrouter_embed.core.memory import ModelMemory
+    from openrouter_embed.result import Progress
 
     Matrix = NDArray[np.float32]
+
+
+_MISS: Final = "It is not in the cache, and `cache_only` keeps this call from buying it."
 
 
 class Letter(Protocol):
@@ -79,6 +83,7 @@ class Kept:
         self._backlog = backlog
         self._memory = memory
         self._callbacks = callbacks
+        self._space = f"{call.settings.model} {call.settings.dimensions}"
         self.cache = callbacks.cache
         rows.space = call.space
         self.awaited: set[int] = set()
@@ -92,8 +97,7 @@ class Kept:
     def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Take in vectors that were bought before, if they are what this call would get."""
         if self._is_wanted(host) and self._rows.recall(units, rows, host, averaged=averaged):
-            settings = self._call.settings
-            self._memory.seen(f"{settings.model} {settings.dimensions}", rows.shape[1])
+            self._memory.seen(self._space, rows.shape[1])
             found = Usage(inputs=len(units), cache_hits=len(units))
             self._rows.usage += found
             self._callbacks.on_usage(found)
@@ -106,28 +110,24 @@ class Kept:
         self._memory.served(route, host)
         return self._memory.host(route) in (host, "")
 
-    def begin(self, others: Iterable[int]) -> CacheMissError | None:
-        """Send what is missing, but for what others are buying; or say that nothing may be sent."""
+    def begin(self, others: Iterable[int]) -> None:
+        """Send what is missing and nobody else is buying, or let it fail if nothing may be bought.
+
+        Args:
+            others: Units that other calls are buying already.
+        """
         missing = self.missing
         if self._call.settings.cache_only:
-            self._backlog.only(())
-            return self._miss(missing) if missing else None
+            self._rows.fail(missing, CacheMissError(_MISS))
+            missing = ()
         self.awaited = set(others).intersection(missing)
         if self.awaited:
             missing = [unit for unit in missing if unit not in self.awaited]
         self._backlog.only(missing)
-        return None
 
-    def _miss(self, missing: Sequence[int]) -> CacheMissError:
-        positions = self._rows.plan.positions()
-        absent = sorted(at for unit in missing for at in positions[unit])
-        shown = ", ".join(map(str, absent[:10])) + (", …" if len(absent) > 10 else "")
-        error = CacheMissError(
-            f"{len(absent)} of {self._rows.plan.count} inputs are not in the cache (index {shown})"
-            ", and `cache_only` keeps this call from buying them."
-        )
-        self._rows.fail(missing, error)
-        return error
+    def progress(self) -> Progress:
+        """Return how far the call has come."""
+        return self._rows.progress()
 
     def read_letters(self) -> None:
         """Take in what other calls have bought, and buy what they gave up."""
@@ -144,11 +144,13 @@ class Kept:
             self._backlog.add(given_up)
 
     def keep(self) -> None:
-        """Have the cache keep what the last answer brought."""
+        """Remember who served and how wide, and have the cache keep what the answer brought."""
+        rows = self._rows
+        self._memory.served(self._call.bodies.route, rows.host)
+        self._memory.seen(self._space, rows.width or 0)
         if self.cache is not None:
-            for units, averaged in self._rows.landed:
-                rows = self._rows.rows_of(units)
-                self.cache.landed(units, rows, self._rows.host, averaged=averaged)
+            for units, averaged in rows.landed:
+                self.cache.landed(units, rows.rows_of(units), rows.host, averaged=averaged)
 
     @property
     def congested(self) -> bool:

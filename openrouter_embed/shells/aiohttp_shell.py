@@ -32,6 +32,7 @@ from openrouter_embed.core.wire import (
     Fault,
     FaultKind,
     Outcome,
+    Reply,
     Request,
     Send,
     Wait,
@@ -349,7 +350,7 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
     except BaseException:
         for request_id, outcome in box if job.keeps else ():
             if isinstance(outcome, Reply):  # it was paid for, though the call is broken off
-                job.feed(request_id, outcome, time.monotonic())
+                job.feed(request_id, outcome, monotonic())
         raise
     finally:
         for request_id in job.close():

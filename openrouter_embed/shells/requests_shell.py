@@ -35,6 +35,7 @@ from openrouter_embed.core.wire import (
     Fault,
     FaultKind,
     Outcome,
+    Reply,
     Request,
     Send,
     Wait,
@@ -46,7 +47,7 @@ from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import FramingError, Table, check_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from openrouter_embed.options.settings import Settings
 

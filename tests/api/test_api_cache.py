@@ -171,11 +171,9 @@ def test_cache_only_gives_what_is_there_and_raises_for_what_is_not(make, em, pat
     client.embed(texts(3))
     em.reset()
     assert len(client.embed(texts(3), cache_only=True)) == 3
-    with pytest.raises(
-        CacheMissError, match=r"1 of 4 inputs are not in the cache \(index 3\)"
-    ) as e:
+    with pytest.raises(CacheMissError, match=r"1 of 4 .*\(index 3\): It is not in the") as caught:
         client.embed(texts(4), cache_only=True)
-    assert e.value.result.ok.tolist() == [True, True, True, False]
+    assert caught.value.result.ok.tolist() == [True, True, True, False]
     result = client.embed(texts(4), cache_only=True, on_error="return")
     assert list(result.failures) == [3]
     assert em.stats.requests == 0
