@@ -440,6 +440,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         form = cast("SerializedConstructor", super().to_json())
         reference = {"lc": 1, "type": "secret", "id": [KEY_VARIABLE]}
         form["kwargs"].update({KEY_FIELD: reference, RESTORED: True})
+        path = getattr(self.cache, "path", None)
+        if isinstance(path, str):  # its limits stay here; what is in the file is what counts
+            form["kwargs"]["cache"] = path
         return form
 
     def __getstate__(self) -> dict[Any, Any]:

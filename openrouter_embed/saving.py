@@ -14,7 +14,7 @@ import os
 import pathlib
 import uuid
 import zipfile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             vectors, about = file["vectors"], json.loads(str(file["about"]))
         if vectors.dtype == np.float32 and vectors.ndim == 2 and isinstance(about, dict):
-            return vectors, about
+            return vectors, cast("dict[str, Any]", about)
     raise ConfigurationError(f"{os.fspath(path)} is no result that was saved by `.save`.")
 
 

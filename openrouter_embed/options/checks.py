@@ -240,7 +240,7 @@ def _plain_url(url: str) -> bool:
     return all(33 <= ord(c) <= 126 for c in url)
 
 
-def check_cache(name: str, value: object) -> object:
+def check_cache(name: str, value: Any) -> object:
     """Check a path, which is kept as an absolute one, a store, or `None`."""
     if value is None:
         return None
@@ -248,14 +248,14 @@ def check_cache(name: str, value: object) -> object:
         from openrouter_embed.cache.sqlite import check_path  # noqa: PLC0415 - few need it
 
         return check_path(cast(object, value), name)
-    if not (callable(getattr(value, "get", None)) and callable(getattr(value, "put", None))):
+    methods = [getattr(value, method, None) for method in ("get", "put")]
+    if isinstance(value, (type, Mapping)) or not all(map(callable, methods)):
         raise ConfigurationError(
             f"`{name}` must be the path of a file, an `SQLiteCache`, or a store with `get(keys)` "
             "and `put(keys, vectors, host=, replace=)`."
         )
-    if isinstance(value, (type, Mapping)):
-        raise ConfigurationError(f"`{name}` takes a store, not a {type(value).__name__}.")
-    return value
+    store: object = value
+    return store
 
 
 def check_proxy(name: str, value: object) -> str | None:

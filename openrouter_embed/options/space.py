@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from openrouter_embed.options.checks import AUTO
@@ -159,12 +159,13 @@ class Keys:
         return digest.digest()
 
 
-def _is_remote(part: Any) -> bool:
+def _is_remote(part: object) -> bool:
     """Whether anything but texts stands behind a URL; data URLs hold what they name."""
     if isinstance(part, str):
         return part[:8].lower().startswith(("http://", "https://"))
     if isinstance(part, list):
-        return any(map(_is_remote, part))
+        return any(map(_is_remote, cast("list[object]", part)))
     if isinstance(part, dict):
-        return any(_is_remote(value) for name, value in part.items() if name != "text")
+        table = cast("dict[str, object]", part)
+        return any(_is_remote(value) for name, value in table.items() if name != "text")
     return False

@@ -6,7 +6,8 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tried
 from hypothesis import strategies as st
 
 from openrouter_embed.core.plan import BodyMaker, make_plan
@@ -92,6 +93,7 @@ OPTIONS = st.fixed_dictionaries(
         "default_headers": st.sampled_from([None, {"X-Mine": "1"}]),
     },
 )
+SLOWLY = tried(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CALLS = st.tuples(
     OPTIONS,
     st.sampled_from([None, "query", "document"]),
@@ -100,6 +102,7 @@ CALLS = st.tuples(
 )
 
 
+@SLOWLY
 @given(CALLS, CALLS)
 def test_two_calls_share_a_key_exactly_when_their_requests_would_be_the_same(one, other):
     keys, wires = set(), set()
@@ -110,6 +113,7 @@ def test_two_calls_share_a_key_exactly_when_their_requests_would_be_the_same(one
     assert len(keys) == len(wires)
 
 
+@SLOWLY
 @given(OPTIONS, st.sampled_from([None, "query", "document"]), st.data())
 def test_one_option_changed_changes_the_key_exactly_if_it_changes_the_request(options, role, data):
     """The same as above, near the border: two calls drawn apart seldom agree in anything."""

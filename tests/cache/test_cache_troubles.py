@@ -162,7 +162,10 @@ def test_a_damaged_file_that_is_only_read_keeps_its_name(path):
     assert not [name for name in names_in(path.parent) if "damaged" in name]
 
 
-@pytest.mark.parametrize("trial", range(40))
+PLACES = [*range(6), *(pytest.param(trial, marks=pytest.mark.slow) for trial in range(6, 40))]
+
+
+@pytest.mark.parametrize("trial", PLACES)
 def test_random_bytes_anywhere_give_no_wrong_vector_and_what_is_bought_again_is_kept(path, trial):
     rng = np.random.default_rng(trial)
     names = range(400)
