@@ -64,10 +64,10 @@ class Keeper:
         self._believed = isinstance(store, SQLiteCache)
         self._told: set[str] = set()
         self._complaints: list[str] = []
-        self._begin()
+        self.begin()
         _KEEPERS.add(self)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Start with nothing queued and no thread, as a forked child does."""
         self._change = threading.Condition(threading.Lock())
         self._queue: deque[_Work] = deque()
@@ -286,7 +286,7 @@ def keeper_of(cache: str | EmbeddingCache) -> Keeper:
 def _after_fork_in_child() -> None:
     """Leave the parent's writes to the parent."""
     for keeper in list(_KEEPERS):
-        keeper._begin()  # noqa: SLF001 - ours
+        keeper.begin()
 
 
 if hasattr(os, "register_at_fork"):

@@ -22,7 +22,7 @@ from openrouter_embed.cache.troubles import Trouble, read_trouble
 from openrouter_embed.clock import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 APPLICATION_ID: Final = 0x4F52_4543
 """`OREC`, where SQLite keeps a number for the program that a file belongs to."""
@@ -180,7 +180,7 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
     """Write all or nothing; waits for other writers at the beginning, where waiting helps."""
     connection.execute("BEGIN IMMEDIATE")
     try:

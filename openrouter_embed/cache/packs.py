@@ -12,7 +12,7 @@ give another sum.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 ROWS: Final = 64
 """Vectors in one pack; more cost less to write, and more to read one of."""
 KEY_BYTES: Final = 32
-_FLOATS: Final = np.dtype("<f4")
-_WORDS: Final = np.dtype("<u8")
+_FLOATS: Final[np.dtype[np.float32]] = np.dtype("<f4")
+_WORDS: Final[np.dtype[np.uint64]] = np.dtype("<u8")
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
@@ -72,7 +72,8 @@ def unpack(stored: Pack, slots: Sequence[int], keys: Sequence[bytes]) -> tuple[l
     )
     if not sound:
         return [], nothing
-    rows = np.frombuffer(stored.data, dtype=_FLOATS).reshape(count, stored.width)
+    flat: Any = np.frombuffer(stored.data, dtype=_FLOATS)
+    rows: Matrix = flat.reshape(count, stored.width)
     sums = np.frombuffer(stored.sums, dtype=_WORDS)
     heads = _heads(stored.keys)
     whole = b"".join(keys) == stored.keys  # as most are: no vector need be moved
@@ -92,21 +93,25 @@ def unpack(stored: Pack, slots: Sequence[int], keys: Sequence[bytes]) -> tuple[l
 
 def heads(keys: Sequence[bytes]) -> NDArray[np.int64]:
     """Return the first eight bytes of keys as signed numbers: under these a file finds them."""
-    return _heads(b"".join(keys)).view(np.int64)
+    words: Any = _heads(b"".join(keys))
+    numbers: NDArray[np.int64] = words.view(np.int64)
+    return numbers
 
 
 def _heads(joined: bytes) -> Words:
-    words: Words = np.frombuffer(joined, dtype=_WORDS).astype(np.uint64, copy=False)
+    words: Any = np.frombuffer(joined, dtype=_WORDS).astype(np.uint64, copy=False)
     first: Words = words.reshape(-1, KEY_BYTES // 8)[:, 0].copy()
     return first
 
 
 def _sums(rows: Matrix, heads: Words) -> Words:
     even = rows.shape[1] - rows.shape[1] % 2
-    words: Words = np.ascontiguousarray(rows[:, :even]).view(_WORDS)
+    bits: Any = np.ascontiguousarray(rows[:, :even])
+    words: Words = bits.view(_WORDS)
     sums: Words = words @ _weights(even // 2) + heads
     if even < rows.shape[1]:
-        last: Words = np.ascontiguousarray(rows[:, even:]).view("<u4").astype(np.uint64)[:, 0]
+        bits = np.ascontiguousarray(rows[:, even:])
+        last: Words = bits.view("<u4").astype(np.uint64)[:, 0]
         sums += last * np.uint64(_GOLDEN)
     return sums
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 AT_ONCE: Final = (1, 8, 64, 500)
 """Keys in one question; few sizes, so that SQLite knows the questions already."""
 FEW: Final = 4
@@ -89,7 +91,8 @@ def read(connection: sqlite3.Connection, keys: Sequence[bytes], notes: Notes) ->
     """Return the vectors that are there and can be believed."""
     numbers = heads(keys)
     order = np.argsort(numbers)
-    entries = np.array(find(connection, numbers[order].tolist()), np.int64).reshape(-1, 2)
+    table: Any = np.array(find(connection, numbers[order].tolist()), np.int64)
+    entries: NDArray[np.int64] = table.reshape(-1, 2)
     entries = entries[np.argsort(entries[:, 1])]  # packs lie in the order of their numbers
     at = order[np.searchsorted(numbers, entries[:, 0], sorter=order)]
     packs, slots = np.divmod(entries[:, 1], PLACES)

@@ -134,7 +134,7 @@ class SQLiteCache:
             CacheError: The file cannot be read; says what to do.
         """
         check_keys(keys)
-        wanted = heads(keys).tolist() if keys else []
+        wanted: list[int] = heads(keys).tolist() if keys else []
         there = {
             head
             for head, _ in self._on(
@@ -340,7 +340,7 @@ def check_path(path: object, name: str = "path") -> str:
     Raises:
         ConfigurationError: There can be none.
     """
-    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    text = os.fspath(cast("str", path)) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigurationError(f"`{name}` must be the path of a file.")
     whole = os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - SQLite wants strings

@@ -64,12 +64,11 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser("models", help="list embedding models and what is done for each")
     models.set_defaults(run=_models)
-    _add_cache(commands)
+    _add_cache(commands.add_parser("cache", help="look at a cache's file, or make it smaller"))
     return parser
 
 
-def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    cache = commands.add_parser("cache", help="look at a cache's file, or make it smaller")
+def _add_cache(cache: argparse.ArgumentParser) -> None:
     cache.add_argument("path", help="the file, as given to `cache=`")
     cache.add_argument(
         "what", nargs="?", choices=("stats", "prune", "clear"), default="stats",
