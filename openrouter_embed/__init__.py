@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from openrouter_embed.cache import CacheStats, EmbeddingCache, Found, SQLiteCache
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
+    from openrouter_embed.comparison import Comparison, ModelScore, compare
     from openrouter_embed.inputs import ImageInput
     from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     )
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
+    from openrouter_embed.search import similarity
 
 __all__ = [
     "APIError",
@@ -59,6 +61,7 @@ __all__ = [
     "CacheWarning",
     "CallOptions",
     "ClientClosedError",
+    "Comparison",
     "ConfigurationError",
     "DeadlineExceededError",
     "EmbeddingCache",
@@ -74,6 +77,7 @@ __all__ = [
     "Limiter",
     "ModelInfo",
     "ModelProfile",
+    "ModelScore",
     "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
@@ -86,8 +90,10 @@ __all__ = [
     "TransportError",
     "Usage",
     "__version__",
+    "compare",
     "find_profile",
     "register_profile",
+    "similarity",
     "unregister_profile",
 ]
 
@@ -95,6 +101,7 @@ _HOMES = {
     "AsyncEmbeddingClient": "client",
     "CacheStats": "cache",
     "CallOptions": "options.keywords",
+    "Comparison": "comparison",
     "EmbeddingCache": "cache",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
@@ -104,14 +111,17 @@ _HOMES = {
     "KeyInfo": "catalogue",
     "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
+    "ModelScore": "comparison",
     "ModelProfile": "options.models",
     "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "SQLiteCache": "cache",
     "Usage": "result",
+    "compare": "comparison",
     "find_profile": "options.models",
     "register_profile": "options.models",
+    "similarity": "search",
     "unregister_profile": "options.models",
 }
 

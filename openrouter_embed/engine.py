@@ -23,13 +23,15 @@ from openrouter_embed.errors import (
     ConfigurationError,
     MultipleProvidersWarning,
 )
+from openrouter_embed.guard import printable
+from openrouter_embed.notices import Herald
 from openrouter_embed.options.checks import AUTO, encodable
-from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.names import near_models, unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
 from openrouter_embed.options.table import CALL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from openrouter_embed.cache.call import CallCache
     from openrouter_embed.cache.keeper import Keeper
@@ -221,6 +223,7 @@ class Engine:
             urgent=urgent,
             busy=busy,
             on_usage=self._add_usage,
+            on_retry=Herald(settings.model),
             on_progress=on_progress,
             cache=self._call_cache(settings, role, input_type, plan, wake, patient=not urgent),
         )
@@ -321,6 +324,7 @@ class Engine:
             return None
         price = next((known.price for known in self.known_models if known.id == model), None)
         if price is None:
+            self._doubt_model(model, self.known_models)
             raise ConfigurationError(
                 f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
                 "model's id, or leave `max_cost` out."
@@ -362,6 +366,7 @@ class Engine:
             now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            on_retry=Herald(self.settings.model),
             public=path == MODELS_PATH,
         )
 
@@ -383,6 +388,7 @@ class Engine:
         from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
+        self._doubt_model(self.settings.model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
         tokens, count = self._to_buy(plan, role, input_type)
         price = next((model.price for model in models if model.id == self.settings.model), None)
@@ -394,6 +400,21 @@ class Engine:
         cache = self._call_cache(self.settings, role, input_type, plan, lambda: None, patient=False)
         missing = range(len(plan.units)) if cache is None else cache.absent()
         return sum(plan.tokens[unit] for unit in missing), len(missing)
+
+    def _doubt_model(self, model: str, models: Sequence[ModelInfo]) -> None:
+        """Refuse a model that is not in the catalogue where one of nearly that name is.
+
+        Raises:
+            ConfigurationError: Names those that may be meant.
+        """
+        ids = [known.id for known in models]
+        if not ids or model in ids or model.partition(":")[0] in ids:
+            return
+        near = ", ".join(f"`{name}`" for name in near_models(model, ids))
+        if near:
+            raise ConfigurationError(
+                f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
+            )
 
     def enter(self, wake: Callable[[], None]) -> None:
         """Register a call, so that `close` can wake it."""

@@ -10,13 +10,36 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.cache import SQLiteCache
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import argparse
+
     from openrouter_embed.cache import CacheStats
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
+
 _DAY: Final = 86400.0
+
+
+def add_cache(commands: Commands) -> None:
+    """Describe the command to the parser."""
+    parser = commands.add_parser("cache", help="look at a cache's file, or make it smaller")
+    parser.add_argument("path", metavar="PATH", help="the file, as given to `cache=`")
+    parser.add_argument(
+        "what", nargs="?", choices=("stats", "prune", "clear"), default="stats",
+        help="count what is in it; remove what was not used for longest; remove everything",
+    )  # fmt: skip
+    parser.add_argument("--max-bytes", type=int, help="prune: bytes in use to come down to")
+    parser.add_argument(
+        "--max-age", type=float, help="prune: seconds without use after which vectors go"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    print(run(options.path, options.what, options.max_bytes, options.max_age))
+    return 0
 
 
 def run(path: str, what: str, max_bytes: int | None, max_age: float | None) -> str:
@@ -30,6 +53,8 @@ def run(path: str, what: str, max_bytes: int | None, max_age: float | None) -> s
         raise ConfigurationError(f"There is no file {path}.")
     if what == "prune" and max_bytes is None and max_age is None:
         raise ConfigurationError("What is to be pruned? Pass --max-bytes, --max-age or both.")
+    from openrouter_embed.cache import SQLiteCache  # noqa: PLC0415 - loads SQLite and numpy
+
     with SQLiteCache(path) as cache:
         if what == "stats":
             return _table(cache.stats())

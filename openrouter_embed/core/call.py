@@ -19,7 +19,7 @@ from openrouter_embed.options.space import space_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openrouter_embed.inputs import Inputs, Item
+    from openrouter_embed.inputs import Inputs, Item, Refused
     from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
 
@@ -79,10 +79,15 @@ class Call:
         """Return what is to be sent.
 
         Raises:
-            ConfigurationError: An input is wrong.
+            ConfigurationError: An input is wrong, and is not to be listed among the failures.
         """
-        zeros = self.settings.empty == "zeros"
-        return make_plan(read_inputs(inputs), self.bodies.prefix, zeros_for_empty=zeros)
+        refused: Refused | None = {} if self.on_error == "return" else None
+        return make_plan(
+            read_inputs(inputs, refused),
+            self.bodies.prefix,
+            zeros_for_empty=self.settings.empty == "zeros",
+            refused=refused,
+        )
 
     def encoding(self, *, floats: bool) -> str:
         """Return the format to ask for; `floats` says that base64 has failed before."""

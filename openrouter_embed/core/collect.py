@@ -133,8 +133,15 @@ class Collector:
         """Whether a unit was delivered."""
         return bool(self._have[unit])
 
-    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> bool:
-        """Take in vectors that were bought before; return whether their width is right."""
+    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, flag: str) -> bool:
+        """Take in vectors that were bought before; return whether their width is right.
+
+        Args:
+            units: Whose they are.
+            rows: float32 `(len(units), d)`.
+            host: Who served them, if known.
+            flag: What is to be remarked about them, if anything.
+        """
         if self.width not in (None, rows.shape[1]):
             return False
         self.width = rows.shape[1]
@@ -148,8 +155,8 @@ class Collector:
         self.delivered += len(units)
         if host:
             self._providers[host] = None
-        if averaged:
-            self._flags.setdefault("split", []).extend(units)
+        if flag:
+            self._flags.setdefault(flag, []).extend(units)
         return True
 
     def rows_of(self, units: Sequence[int]) -> Matrix:
@@ -185,6 +192,7 @@ class Collector:
         return self._parts.owner(unit) in self.failures
 
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
+        flag = "truncated" if self._parts.is_only(part) else "split"
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
@@ -192,7 +200,7 @@ class Collector:
             self._prepare([owner])
             self.delivered += 1
             self.landed.append(([owner], True))
-            self._flags.setdefault("split", []).append(owner)
+            self._flags.setdefault(flag, []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:
@@ -262,12 +270,14 @@ class Collector:
             _normalize(rows)
         plan = self.plan
         if plan.rows is not None:
-            # Position -1 stands for empty inputs: the extra last row holds their zeros.
+            # Position -1 stands for inputs that were not sent: the extra last row holds the zeros
+            # of those that are empty.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+            rows[list(plan.refused)] = np.nan
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position() if self.failures else {},
+            failures=self._by_position() if self.failures or plan.refused else {},
             usage=self.usage,
             model=self._model,
             space=self.space,
@@ -279,7 +289,7 @@ class Collector:
 
     def _prepared(self) -> list[list[float]] | None:
         rows, plan = self._lists, self.plan
-        if rows is None or plan.empty:
+        if rows is None or plan.empty or plan.refused:
             return None
         if plan.rows is None:
             return rows
@@ -296,8 +306,8 @@ class Collector:
 
     def _by_position(self) -> dict[int, EmbeddingError]:
         positions = self.plan.positions()
-        pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
-        return dict(sorted(pairs, key=lambda pair: pair[0]))
+        pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
+        return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}

@@ -259,9 +259,9 @@ class Job:
                 flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
-        refused = isinstance(outcome, Reply) and doubt is None
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
-        self._land(request_id, verdict.rule.signal, spent=0.0 if refused else billed.cost)
+        spent = billed.cost if isinstance(outcome, Reply) else None
+        self._land(request_id, verdict.rule.signal, spent=spent)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
@@ -302,9 +302,9 @@ class Job:
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
-            causes = (*batch.causes, verdict.cause)
-            again = replace(batch, retries=batch.retries + 1, causes=causes)
+            again = replace(batch, retries=batch.retries + 1, causes=(*batch.causes, verdict.cause))
             self._backlog.put_back(again, ready, halved=halved)
+            self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
         elif halved:

@@ -96,7 +96,9 @@ class Kept:
 
     def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Take in vectors that were bought before, if they are what this call would get."""
-        if self._is_wanted(host) and self._rows.recall(units, rows, host, averaged=averaged):
+        way = "truncated" if self._call.settings.long_input == "truncate" else "split"
+        flag = way if averaged else ""
+        if self._is_wanted(host) and self._rows.recall(units, rows, host, flag=flag):
             self._memory.seen(self._space, rows.shape[1])
             found = Usage(inputs=len(units), cache_hits=len(units))
             self._rows.usage += found

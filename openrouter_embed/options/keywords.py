@@ -53,7 +53,7 @@ class SharedOptions(TypedDict, total=False):
     max_retries: int
     max_batch_inputs: int | None
     max_batch_tokens: int | None
-    long_input: Literal["error", "split"]
+    long_input: Literal["error", "split", "truncate"]
     empty: Literal["error", "zeros"]
     normalize: bool
     pin_provider: bool

@@ -106,7 +106,7 @@ class Keys:
     def __init__(self, settings: Settings, input_type: str | None) -> None:
         self._treatment = settings.long_input
         longest = settings.profile.max_input_tokens or SHORT
-        self._shortest = min(longest, SHORT) if settings.long_input == "split" else math.inf
+        self._shortest = min(longest, SHORT) if settings.long_input != "error" else math.inf
         self._space = hashlib.sha256(_canonical(wire_space(settings, input_type)) + b"\n")
 
     def of(self, units: Iterable[str | Item], treatment: str = WHOLE) -> list[bytes | None]:

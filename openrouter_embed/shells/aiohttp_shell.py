@@ -52,6 +52,7 @@ _FAULTS: Final[Table] = (
     ((ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError), FaultKind.TLS),
     ((socket.gaierror,), FaultKind.DNS),
     ((aiohttp.ClientHttpProxyError,), FaultKind.PROXY),
+    ((ConnectionRefusedError,), FaultKind.REFUSED),
     ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), FaultKind.CONNECT),
     (("python_socks",), FaultKind.CONNECT),
     ((asyncio.TimeoutError,), FaultKind.TIMEOUT),
@@ -153,7 +154,7 @@ class AiohttpTransport:
             return await self._exchange(request, trace)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             kind = shared.classify(error, _FAULTS, in_body=trace.in_body)
-            return shared.fault_of(error, request, self._route.host, kind, reused=trace.reused)
+            return shared.fault_of(error, request, self._route, kind, reused=trace.reused)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 _FAULTS: Final[Table] = (
     ((ssl.SSLError, errors.SSLError), FaultKind.TLS),
     ((socket.gaierror,), FaultKind.DNS),
+    ((ConnectionRefusedError,), FaultKind.REFUSED),
     ((errors.NewConnectionError, errors.ConnectTimeoutError), FaultKind.CONNECT),
     ((errors.ProxyError,), FaultKind.PROXY),
     ((errors.InvalidHeader,), FaultKind.FRAMING),
@@ -104,7 +105,7 @@ class RequestsTransport:
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             table = _FAULTS if attempt.sock is None else _BEYOND
             kind = shared.classify(error, table, in_body=attempt.in_body)
-            return shared.fault_of(error, request, self._route.host, kind, reused=attempt.reused)
+            return shared.fault_of(error, request, self._route, kind, reused=attempt.reused)
         finally:
             attempt.let_go()
             current.reset(outer)

@@ -80,7 +80,7 @@ def test_without_a_model_one_is_suggested_under_llama_indexs_name():
         ({"api_bas": "x"}, "Did you mean `api_base`"),
         ({"reuse_client": True}, "Unknown argument `reuse_client`. Leave it out"),
         ({"endpoint": "https://a.io"}, "Did you mean `base_url`"),
-        ({"show_progress": True}, "`show_progress=True`"),
+        ({"show_progress": True}, "show_progress=True"),
         ({"embed_batch_size": 0}, "from 1 to 2048"),
         ({"embed_batch_size": 4096}, "from 1 to 2048"),
         ({"embed_batch_size": True}, "from 1 to 2048"),
@@ -88,7 +88,7 @@ def test_without_a_model_one_is_suggested_under_llama_indexs_name():
         ({"num_workers": "2"}, "at least 1"),
         ({"dimensions": "many"}, "`dimensions`"),
         ({"provider": {"zrd": True}}, "`zdr`"),
-        ({"api_base": "ftp://x"}, "`base_url`"),
+        ({"api_base": "ftp://x"}, "`api_base`"),
         ({"max_concurrency": "x", "num_workers": 2}, "`max_concurrency`"),
     ],
 )
