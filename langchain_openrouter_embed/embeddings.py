@@ -27,7 +27,6 @@ from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads 
 from pydantic_core import PydanticCustomError
 
 from langchain_openrouter_embed._inputs import read_images, read_query, read_texts
-from langchain_openrouter_embed._namespace import cache_namespace
 from langchain_openrouter_embed._options import (
     FIELD_OF,
     HERE_ONLY,
@@ -186,6 +185,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     empty: str = field_of("empty")
     normalize: bool = field_of("normalize")
     pin_provider: bool = field_of("pin_provider")
+    refresh: bool = field_of("refresh")
+    cache_only: bool = field_of("cache_only")
+    cache: object = field_of("cache")
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")
     limiter: object = field_of("limiter")
@@ -447,7 +449,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Equal exactly where document vectors are interchangeable: the same model, width, role, host
         preferences, extra body and origin. Keys, timeouts and concurrency do not enter.
         """
-        return cache_namespace(self._client)
+        return self._client.vector_space("document")
 
     def close(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""
@@ -485,6 +487,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         form = cast("SerializedConstructor", super().to_json())
         reference = {"lc": 1, "type": "secret", "id": [KEY_VARIABLE]}
         form["kwargs"].update({KEY_FIELD: reference, RESTORED: True})
+        path = getattr(self.cache, "path", None)
+        if isinstance(path, str):  # its limits stay here; what is in the file is what counts
+            form["kwargs"]["cache"] = path
         return form
 
     def __getstate__(self) -> dict[Any, Any]:

@@ -488,7 +488,9 @@ class OpenRouterEmbedding(OpenRouterObject):
         # `is None`: a store that is empty may well be falsy.
         if self.embeddings_cache is None:
             return None
-        return Shelf(self.embeddings_cache, self._link.settings, role)
+        # What was asked for; our table of models may be wrong about what arrives.
+        width = self._link.settings.dimensions
+        return Shelf(self.embeddings_cache, self._link.client.vector_space(role), width)
 
     def _announcer(self, chunks: list[str], size: int = 1, *, together: bool = False) -> Announcer:
         groups = grouped(chunks, size)

@@ -14,6 +14,9 @@ from openrouter_embed.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
+    CacheError,
+    CacheMissError,
+    CacheWarning,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -30,6 +33,7 @@ from openrouter_embed.errors import (
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
+    from openrouter_embed.cache import CacheStats, EmbeddingCache, Found, SQLiteCache
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.comparison import Comparison, ModelScore, compare
@@ -51,15 +55,21 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CacheError",
+    "CacheMissError",
+    "CacheStats",
+    "CacheWarning",
     "CallOptions",
     "ClientClosedError",
     "Comparison",
     "ConfigurationError",
     "DeadlineExceededError",
+    "EmbeddingCache",
     "EmbeddingClient",
     "EmbeddingError",
     "EmbeddingResult",
     "Estimate",
+    "Found",
     "ImageInput",
     "InsufficientCreditsError",
     "InvalidResponseError",
@@ -75,6 +85,7 @@ __all__ = [
     "Progress",
     "ProviderPreferences",
     "RateLimitError",
+    "SQLiteCache",
     "ServerError",
     "TransportError",
     "Usage",
@@ -88,11 +99,14 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "CacheStats": "cache",
     "CallOptions": "options.keywords",
     "Comparison": "comparison",
+    "EmbeddingCache": "cache",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
+    "Found": "cache",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
     "Limiter": "options.keywords",
@@ -102,6 +116,7 @@ _HOMES = {
     "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
+    "SQLiteCache": "cache",
     "Usage": "result",
     "compare": "comparison",
     "find_profile": "options.models",

@@ -80,6 +80,29 @@ class _Client:
             )
         super().__setattr__(name, value)
 
+    @guarded
+    def vector_space(self, role: Role | None = "document", *, input_type: str | None = AUTO) -> str:
+        """Name the space that this client's vectors live in, for stores and indexes of one's own.
+
+        Two names are equal exactly where the vectors of equal inputs are interchangeable: the same
+        model, width, role as it is sent, host preferences, extra body and origin, and the same done
+        to lengths and to long texts. The key, timeouts and the like do not enter.
+
+        Args:
+            role: What inputs are embedded as.
+            input_type: As for `embed`.
+
+        Returns:
+            Letters, digits, `.`, `_` and `-`, at most 97 of them.
+
+        Raises:
+            ConfigurationError: The role is none.
+        """
+        from openrouter_embed.options.space import space_name  # noqa: PLC0415 - lazy by design
+
+        check_call(role, input_type, "raise")
+        return space_name(self._engine.settings, role, input_type)
+
     def __repr__(self) -> str:
         settings = self._engine.settings
         return f"{type(self).__name__}(model={settings.model!r}, base_url={settings.base_url!r})"
@@ -279,10 +302,12 @@ class EmbeddingClient(_Client):
         engine.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
+            engine.recall(work)
             drive(work, inbox, engine.requests, engine.settings)
         finally:
             _thread.depth -= 1
-            engine.leave(wake)
+            engine.leave(wake, work)
+            engine.flush(work)
         return work
 
     @guarded
@@ -473,6 +498,8 @@ class AsyncEmbeddingClient(_Client):
         return engine.finish(job)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
+        import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
+
         shell = await _aiohttp_shell()
         engine = self._engine
         bell = shell.Bell()
@@ -480,9 +507,13 @@ class AsyncEmbeddingClient(_Client):
         work = make(wake)
         engine.enter(wake)
         try:
+            if engine.keeper is not None:
+                await asyncio.to_thread(engine.recall, work)
             await shell.drive(work, bell, engine.aiohttp, engine.settings)
         finally:
-            engine.leave(wake)
+            engine.leave(wake, work)
+            if not engine.flushed(work):
+                await asyncio.to_thread(engine.flush, work)
         return work
 
     @aguarded

@@ -17,6 +17,7 @@ from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.lists import empty_lists, write_lists
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
@@ -94,6 +95,7 @@ class EmbeddingResult:
             `unindexed` (the answer named no positions, its order was trusted), `split` (the mean of
             its parts), `truncated` (of its beginning alone).
         start: Index of the first input within a stream; 0 for a plain call.
+        space: The name of the space that the vectors live in; see `EmbeddingClient.vector_space`.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)
@@ -104,6 +106,7 @@ class EmbeddingResult:
     request_ids: tuple[str, ...] = field(default=(), repr=False)
     flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     start: int = 0
+    space: str = ""
     prepared: list[list[float]] | None = field(default=None, repr=False)
     """The vectors as lists, if asked for with `lists=True`; `tolist` hands them out once."""
 
@@ -151,6 +154,28 @@ class EmbeddingResult:
             return rows
         object.__setattr__(self, "prepared", None)  # the next caller gets lists of its own
         return rows
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to a `.npz` file of numpy's: vectors, usage, failures and origin.
+
+        Raises:
+            OSError: The file cannot be written; what was there before is still there.
+        """
+        from openrouter_embed.saving import save  # noqa: PLC0415 - few need it
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EmbeddingResult:
+        """Read a result that `save` wrote; nothing in the file is executed.
+
+        Raises:
+            OSError: There is no such file, or it cannot be read.
+            ConfigurationError: It holds no saved result, or one of a later version.
+        """
+        from openrouter_embed.saving import load  # noqa: PLC0415 - few need it
+
+        return load(path)
 
     def __repr__(self) -> str:
         rows, width = self.vectors.shape

@@ -9,7 +9,8 @@ In reading order:
 - `plan`, `tokens`: inputs into distinct units with a role applied, and into request bodies.
 - `job`: one call, step by step; `fetch`: one `GET`. A job stands on
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
-  `hunt` (who is to blame), `retry` (when to try again).
+  `hunt` (who is to blame), `retry` (when to try again),
+  `kept` (what the cache has, and what other calls are buying).
 - `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says;
   `notice`: what a log is told.
 - `inflate`, `codec`, `edges`, `floats`, `long`: answers into vectors, and long texts into parts and

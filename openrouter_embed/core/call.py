@@ -14,6 +14,7 @@ from openrouter_embed.core.plan import BodyMaker, Limits, Plan, make_limits, mak
 from openrouter_embed.core.problem import MAX_ERROR_BYTES
 from openrouter_embed.core.wire import Request
 from openrouter_embed.inputs import read_inputs
+from openrouter_embed.options.space import space_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Call:
         profile: The model's.
         bodies: What writes request bodies; knows the role and the input type.
         limits: How much one request may hold.
+        space: The name of the space that its vectors live in.
         on_error: `raise` or `return`.
         lists: Whether Python lists are made as vectors arrive.
         price: USD per token, for the spending limit; `None` where there is none.
@@ -50,6 +52,7 @@ class Call:
     profile: ModelProfile
     bodies: BodyMaker
     limits: Limits
+    space: str = ""
     on_error: str = "raise"
     lists: bool = False
     price: float | None = None
@@ -143,6 +146,7 @@ def make_call(
         profile=settings.profile,
         bodies=BodyMaker(settings, role, input_type),
         limits=make_limits(settings),
+        space=space_name(settings, role, input_type),
         on_error=on_error,
         lists=lists,
     )

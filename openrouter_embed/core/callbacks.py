@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openrouter_embed.core.call import Call
+    from openrouter_embed.core.kept import CallCache
     from openrouter_embed.errors import EmbeddingError
     from openrouter_embed.result import Progress, Usage
 
@@ -48,6 +49,7 @@ class Callbacks:
         on_usage: Told what each request has cost.
         on_retry: Told of each retry, before the wait.
         on_progress: The user's listener, if there is one.
+        cache: The call's cache, if there is one.
     """
 
     chance: Callable[[], float]
@@ -58,6 +60,7 @@ class Callbacks:
     on_usage: Callable[[Usage], None] = _unheard
     on_retry: Callable[[Notice], None] = _silent
     on_progress: Callable[[Progress], None] | None = None
+    cache: CallCache | None = None
 
     def retrying(
         self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]

@@ -50,6 +50,8 @@ PATIENCE: Final = 15.0
 class Fetch:
     """A request for one JSON object; see the head of this file."""
 
+    keeps = False
+
     def __init__(
         self,
         path: str,

@@ -138,6 +138,11 @@ Step = Send | Abort | Wait | Done
 class Driven(Protocol):
     """A state machine that a shell can drive."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what has arrived is worth taking in even if the call is broken off."""
+        ...
+
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
         ...

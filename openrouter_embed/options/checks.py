@@ -255,6 +255,24 @@ def _plain_url(url: str) -> bool:
     return all(33 <= ord(c) <= 126 for c in url)
 
 
+def check_cache(name: str, value: Any) -> object:
+    """Check a path, which is kept as an absolute one, a store, or `None`."""
+    if value is None:
+        return None
+    if isinstance(value, (str, os.PathLike)):
+        from openrouter_embed.cache.sqlite import check_path  # noqa: PLC0415 - few need it
+
+        return check_path(cast(object, value), name)
+    methods = [getattr(value, method, None) for method in ("get", "put")]
+    if isinstance(value, (type, Mapping)) or not all(map(callable, methods)):
+        raise ConfigurationError(
+            f"`{name}` must be the path of a file, an `SQLiteCache`, or a store with `get(keys)` "
+            "and `put(keys, vectors, host=, replace=)`."
+        )
+    store: object = value
+    return store
+
+
 def check_proxy(name: str, value: object) -> str | None:
     """Check the URL of a proxy, or `None`."""
     if value is None:

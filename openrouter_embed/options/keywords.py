@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import Progress
 
@@ -56,6 +57,8 @@ class SharedOptions(TypedDict, total=False):
     empty: Literal["error", "zeros"]
     normalize: bool
     pin_provider: bool
+    refresh: bool
+    cache_only: bool
     on_progress: Callable[[Progress], None] | None
 
 
@@ -76,6 +79,7 @@ class ClientOptions(SharedOptions, total=False):
     max_concurrency: int
     limiter: Limiter | None
     max_cost: float | None
+    cache: str | os.PathLike[str] | EmbeddingCache | None
     proxy: str | None
     ca_bundle: str | os.PathLike[str] | None
     session: requests.Session | None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.key import Secret
     from openrouter_embed.options.keywords import Limiter
     from openrouter_embed.result import Progress
@@ -181,6 +182,12 @@ class OptionTable:
     pin_provider: bool = _for_call(
         checks.check_flag, "Keep to the host that served first.", default=False, vectors=True
     )
+    refresh: bool = _for_call(
+        checks.check_flag, "Buy what is in the cache anew, and replace it.", default=False
+    )
+    cache_only: bool = _for_call(
+        checks.check_flag, "Buy nothing: what is not in the cache is an error.", default=False
+    )
     on_progress: Callable[[Progress], None] | None = _for_call(
         checks.check_callback,
         "Called with a `Progress` whenever a request is done.",
@@ -229,6 +236,10 @@ class OptionTable:
     max_cost: float | None = option(
         checks.check_maybe_dollars,
         "USD that the client may spend in its life; what would pass it is not sent.",
+    )
+    cache: str | EmbeddingCache | None = option(
+        checks.check_cache,
+        "File that keeps every vector bought, or a store of your own; nothing is bought twice.",
     )
     proxy: str | None = option(
         checks.check_proxy,

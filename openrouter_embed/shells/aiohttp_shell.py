@@ -32,6 +32,7 @@ from openrouter_embed.core.wire import (
     Fault,
     FaultKind,
     Outcome,
+    Reply,
     Request,
     Send,
     Wait,
@@ -347,6 +348,11 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
                 _feed(job, box, tasks)
             else:
                 return
+    except BaseException:
+        for request_id, outcome in box if job.keeps else ():
+            if isinstance(outcome, Reply):  # it was paid for, though the call is broken off
+                job.feed(request_id, outcome, monotonic())
+        raise
     finally:
         for request_id in job.close():
             if request_id in tasks:  # it may have been cancelled before it was begun

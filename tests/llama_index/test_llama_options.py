@@ -19,7 +19,8 @@ from openrouter_embed.emulator import Emulator
 OPERATIONAL = {
     "api_key", "encoding_format", "user", "app_url", "app_title", "app_categories",
     "default_headers", "timeout", "deadline", "max_retries", "max_concurrency",
-    "max_batch_inputs", "max_batch_tokens", "limiter", "max_cost", "proxy", "ca_bundle",
+    "max_batch_inputs", "max_batch_tokens", "limiter", "max_cost", "cache", "refresh", "cache_only",
+    "proxy", "ca_bundle",
     "session", "on_progress",
 }  # fmt: skip
 """Options of the client that neither change vectors nor decide where texts may go."""
