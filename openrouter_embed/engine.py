@@ -14,22 +14,27 @@ import random
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
+    CacheWarning,
     ClientClosedError,
     ConfigurationError,
     MultipleProvidersWarning,
 )
+from openrouter_embed.guard import printable
+from openrouter_embed.notices import Herald
 from openrouter_embed.options.checks import AUTO, encodable
-from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.names import near_models, unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
 from openrouter_embed.options.table import CALL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from openrouter_embed.cache.call import CallCache
+    from openrouter_embed.cache.keeper import Keeper
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.call import Call
@@ -61,6 +66,7 @@ class Engine:
         self._usage: Usage | None = None
         self._memory: ModelMemory | None = None
         self._ledger: Ledger | None = None
+        self._keeper: Keeper | None = None
         self._calls: dict[tuple[str | None, str, bool], Call] = {}
         self._reset()
         _ENGINES.add(self)
@@ -109,6 +115,19 @@ class Engine:
 
                 self._ledger = Ledger(self.settings.max_cost, lock=threading.Lock())
             return self._ledger
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """What stands between calls and the cache, if there is one."""
+        cache = self.settings.cache
+        if cache is None:
+            return None
+        with self._lock:
+            if self._keeper is None:
+                from openrouter_embed.cache.keeper import keeper_of  # noqa: PLC0415 - lazy
+
+                self._keeper = keeper_of(cache)
+            return self._keeper
 
     @property
     def requests(self) -> RequestsTransport:
@@ -194,7 +213,10 @@ class Engine:
 
         self._check_open()
         check_call(role, input_type, on_error)
+        if settings.cache_only and settings.cache is None:
+            raise ConfigurationError("`cache_only` needs a `cache` to look into.")
         call = self._call(settings, role, input_type, on_error=on_error, lists=lists)
+        plan = call.plan(inputs)
         callbacks = Callbacks(
             chance=random.random,
             wake=wake,
@@ -202,7 +224,9 @@ class Engine:
             urgent=urgent,
             busy=busy,
             on_usage=self._add_usage,
+            on_retry=Herald(settings.model),
             on_progress=on_progress,
+            cache=self._call_cache(settings, role, input_type, plan, wake, patient=not urgent),
         )
         plan = call.plan(inputs)
         return Job(
@@ -213,6 +237,57 @@ class Engine:
             callbacks=callbacks,
             ledger=self.ledger,
         )
+
+    def _call_cache(
+        self,
+        settings: Settings,
+        role: Role | None,
+        input_type: str | None,
+        plan: Plan,
+        wake: Callable[[], None],
+        *,
+        patient: bool,
+    ) -> CallCache | None:
+        keeper = self.keeper
+        if keeper is None:
+            return None
+        from openrouter_embed.cache.call import CallCache  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.options.space import Keys  # noqa: PLC0415 - lazy by design
+
+        sent, _ = settings.role_text(role, input_type)
+        return CallCache(
+            keeper,
+            Keys(settings, sent),
+            plan,
+            wake=wake,
+            patient=patient,
+            refresh=settings.refresh,
+        )
+
+    def recall(self, work: Job | Fetch) -> None:
+        """Take out of the cache what is there, if this is a call with a cache; may block."""
+        kept = getattr(work, "kept", None)
+        cache = _cache_of(work)
+        if cache is None or kept is None:
+            return
+        for found in cache.recall(kept.missing):
+            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+        others = cache.claim(kept.missing)
+        for found in cache.recall_again(kept.missing):
+            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+        kept.begin(others)
+        cast("Job", work).listener.tell(kept.progress)
+
+    def flushed(self, work: Job | Fetch) -> bool:
+        """Whether nothing of what a call has bought is on its way into the cache."""
+        cache = _cache_of(work)
+        return cache is None or cache.flushed
+
+    def flush(self, work: Job | Fetch) -> None:
+        """Wait until what a call has bought is in the cache; may block."""
+        cache = _cache_of(work)
+        if cache is not None:
+            cache.flush()
 
     def _call(
         self,
@@ -251,6 +326,7 @@ class Engine:
             return None
         prices = next((known.prices for known in self.known_models if known.id == model), None)
         if prices is None:
+            self._doubt_model(model, self.known_models)
             raise ConfigurationError(
                 f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
                 "model's id, or leave `max_cost` out."
@@ -271,6 +347,8 @@ class Engine:
         """
         if job.listener.complaint:
             _warn(job.listener.complaint, UserWarning)
+        for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            _warn(sentence, CacheWarning)
         result = job.result()
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
@@ -296,6 +374,7 @@ class Engine:
             now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            on_retry=Herald(self.settings.model),
             public=path == MODELS_PATH,
         )
 
@@ -315,21 +394,47 @@ class Engine:
         from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
+        self._doubt_model(self.settings.model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
+        missing = self._to_buy(plan, role, input_type)
+        tokens = sum(plan.tokens[unit] for unit in missing)
         prices = next((model.prices for model in models if model.id == self.settings.model), None)
         told = prices is not None and not plan.without_rule(prices)
-        cost = plan.cost(range(len(plan.units)), prices) if told and prices else None
-        return Estimate(tokens=sum(plan.tokens), cost=cost, inputs=len(plan.units))
+        cost = plan.cost(missing, prices) if told and prices else None
+        return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
+
+    def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
+        """Return the units that are not in the cache."""
+        cache = self._call_cache(self.settings, role, input_type, plan, lambda: None, patient=False)
+        return range(len(plan.units)) if cache is None else cache.absent()
+
+    def _doubt_model(self, model: str, models: Sequence[ModelInfo]) -> None:
+        """Refuse a model that is not in the catalogue where one of nearly that name is.
+
+        Raises:
+            ConfigurationError: Names those that may be meant.
+        """
+        ids = [known.id for known in models]
+        if not ids or model in ids or model.partition(":")[0] in ids:
+            return
+        near = ", ".join(f"`{name}`" for name in near_models(model, ids))
+        if near:
+            raise ConfigurationError(
+                f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
+            )
 
     def enter(self, wake: Callable[[], None]) -> None:
         """Register a call, so that `close` can wake it."""
         with self._lock:
             self._wakes.add(wake)
 
-    def leave(self, wake: Callable[[], None]) -> None:
-        """Forget a call."""
+    def leave(self, wake: Callable[[], None], work: Job | Fetch) -> None:
+        """Forget a call, and let others buy what they left to it."""
         with self._lock:
             self._wakes.discard(wake)
+        cache = _cache_of(work)
+        if cache is not None:
+            cache.leave()
 
     def close(self) -> None:
         """End the calls in flight and close what belongs to the client; again is harmless."""
@@ -354,7 +459,7 @@ class Engine:
             self.closed = True
             wakes = tuple(self._wakes)
             transports = self._requests, self._aiohttp
-            self._requests = self._aiohttp = None
+            self._requests = self._aiohttp = self._keeper = None
         for wake in wakes:
             wake()
         return transports
@@ -365,6 +470,12 @@ class Engine:
             lanes, self._aiohttp = self._aiohttp, None
         if lanes is not None:
             await lanes.aclose()
+
+
+def _cache_of(work: Job | Fetch) -> CallCache | None:
+    """Return the cache of a call; a fetch has none."""
+    kept = getattr(work, "kept", None)
+    return None if kept is None else cast("CallCache | None", kept.cache)
 
 
 def _warn(message: str, category: type[Warning]) -> None:

@@ -22,6 +22,7 @@ from openrouter_embed.core.plan import (
 from openrouter_embed.core.problem import MAX_ERROR_BYTES
 from openrouter_embed.core.wire import Request
 from openrouter_embed.inputs import read_inputs
+from openrouter_embed.options.space import space_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.collect import Collector
     from openrouter_embed.core.memory import ModelMemory
-    from openrouter_embed.inputs import Inputs, Item
+    from openrouter_embed.inputs import Inputs, Item, Refused
     from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
     from openrouter_embed.result import Usage
@@ -51,6 +52,7 @@ class Call:
         profile: The model's.
         bodies: What writes request bodies; knows the role and the input type.
         limits: How much one request may hold.
+        space: The name of the space that its vectors live in.
         on_error: `raise` or `return`.
         lists: Whether Python lists are made as vectors arrive.
         price: USD per token, for the spending limit; `None` where there is none.
@@ -62,6 +64,7 @@ class Call:
     profile: ModelProfile
     bodies: BodyMaker
     limits: Limits
+    space: str = ""
     on_error: str = "raise"
     lists: bool = False
     price: Prices | None = None
@@ -88,12 +91,16 @@ class Call:
         """Return what is to be sent.
 
         Raises:
-            ConfigurationError: An input is wrong.
+            ConfigurationError: An input is wrong, and is not to be listed among the failures.
         """
-        zeros = self.settings.empty == "zeros"
-        counting = Counting(self.profile.special_tokens, self.profile.media_tokens)
-        items = read_inputs(inputs)
-        plan = make_plan(items, self.bodies.prefix, zeros_for_empty=zeros, counting=counting)
+        refused: Refused | None = {} if self.on_error == "return" else None
+        plan = make_plan(
+            read_inputs(inputs, refused),
+            self.bodies.prefix,
+            zeros_for_empty=self.settings.empty == "zeros",
+            refused=refused,
+            counting=Counting(self.profile.special_tokens, self.profile.media_tokens),
+        )
         if plan.media:
             check_media(plan, self.profile, self.settings.model)
         return plan
@@ -112,12 +119,12 @@ class Call:
             return usage.billed
         return max(held, usage.total_tokens * price.text)
 
-    def scales(self, memory: ModelMemory, space: str, rows: Collector) -> bool:
+    def scales(self, memory: ModelMemory, rows: Collector) -> bool:
         """Whether vectors are to be scaled to unit length: `auto` goes by the first that came."""
         wish = self.settings.normalize
         if isinstance(wish, bool):
             return wish
-        return self.profile.normalized is False or not memory.is_unit(space, rows.unit)
+        return self.profile.normalized is False or not memory.is_unit(self.space, rows.unit)
 
     def encoding(self, memory: ModelMemory) -> str:
         """Return the format to ask for, by what is known of the model and what it has sent."""
@@ -176,6 +183,7 @@ def make_call(
         profile=settings.profile,
         bodies=BodyMaker(settings, role, input_type),
         limits=make_limits(settings),
+        space=space_name(settings, role, input_type),
         on_error=on_error,
         lists=lists,
     )

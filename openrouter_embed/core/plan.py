@@ -20,9 +20,11 @@ from openrouter_embed.inputs import Item
 from openrouter_embed.options.models import CAREFUL_INPUTS, MODALITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from openrouter_embed.core.bill import Prices
+    from openrouter_embed.errors import EmbeddingError
+    from openrouter_embed.inputs import Refused
     from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
 
@@ -40,6 +42,7 @@ class Plan:
         tokens: Estimated tokens of each unit.
         rows: Input position → unit; `None` where every input is its own unit.
         empty: Positions of empty inputs that get zeros without being sent.
+        refused: Position → why this input is not sent.
         media: Of the units that hold media, the tokens of those by kind.
         counting: How tokens are estimated for the model.
     """
@@ -49,10 +52,13 @@ class Plan:
     tokens: list[int] = field(repr=False)
     rows: list[int] | None = field(default=None, repr=False)
     empty: tuple[int, ...] = ()
+    refused: Mapping[int, EmbeddingError] = field(
+        default_factory=dict[int, "EmbeddingError"], repr=False
+    )
     media: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
     counting: Counting = field(default_factory=Counting)
 
-    def cost(self, units: Sequence[int], prices: Prices) -> float:
+    def cost(self, units: Iterable[int], prices: Prices) -> float:
         """Return what units should cost, in USD."""
         return sum(prices.cost(self.tokens[unit], self.media.get(unit, {})) for unit in units)
 
@@ -77,21 +83,30 @@ def make_plan(
     prefix: str,
     *,
     zeros_for_empty: bool,
+    refused: Refused | None = None,
     counting: Counting | None = None,
 ) -> Plan:
     """Apply the prefix, set empty inputs aside and drop duplicates.
 
+    Args:
+        items: The call's inputs.
+        prefix: Text that the role puts before each.
+        zeros_for_empty: Whether an empty input gets a zero vector.
+        refused: If given, inputs that are not sent are listed there instead of raising an error;
+            those listed already have "" in their place.
+        counting: How tokens are estimated for the model.
+
     Raises:
         ConfigurationError: An input is empty, or a prefix is to go before token ids.
     """
-    empty = tuple(at for at, item in enumerate(items) if _is_empty(item))
+    unsent = [at for at, item in enumerate(items) if _is_empty(item)]
+    empty = tuple(at for at in unsent if at not in (refused or ()))
     if empty and not zeros_for_empty:
-        shown = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
-        raise ConfigurationError(
-            f"{len(empty)} of {len(items)} inputs are empty (index {shown}): remove them, or pass "
-            "`empty='zeros'` to give them zero vectors."
-        )
-    units = list(dict.fromkeys(items)) if not empty else _distinct(items)
+        if refused is None:
+            raise _all_empty(empty, len(items))
+        refused.update((at, _one_empty(at)) for at in empty)
+        empty = ()
+    units = list(dict.fromkeys(items)) if not unsent else _distinct(items)
     rows = None
     if len(units) < len(items):
         number = {unit: at for at, unit in enumerate(units)}
@@ -106,7 +121,9 @@ def make_plan(
     ]
     plain = all(isinstance(unit, str) for unit in sent)
     media = {} if plain else _media(sent, counting)
-    return Plan(len(items), sent, tokens, rows, empty, media, counting)
+    return Plan(
+        len(items), sent, tokens, rows, empty, dict(refused or {}), media=media, counting=counting
+    )
 
 
 def check_media(plan: Plan, profile: ModelProfile, model: str) -> None:
@@ -132,6 +149,18 @@ def _media(units: Sequence[str | Item], counting: Counting) -> dict[int, dict[st
         if not isinstance(unit, str) and unit.kind == "content"
     }
     return {at: media for at, media in found.items() if media}
+
+
+def _all_empty(empty: Sequence[int], count: int) -> ConfigurationError:
+    shown = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+    return ConfigurationError(
+        f"{len(empty)} of {count} inputs are empty (index {shown}): remove them, or pass "
+        "`empty='zeros'` to give them zero vectors."
+    )
+
+
+def _one_empty(at: int) -> ConfigurationError:
+    return ConfigurationError(f"Input {at} is empty: `empty='zeros'` gives it a zero vector.")
 
 
 def _distinct(items: Sequence[str | Item]) -> list[str | Item]:
