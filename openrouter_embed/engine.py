@@ -83,7 +83,9 @@ class Engine:
             if self._pacer is None:
                 from openrouter_embed.core.pacing import Pacer  # noqa: PLC0415 - lazy by design
 
-                self._pacer = Pacer(self.settings.max_concurrency, lock=threading.Lock())
+                self._pacer = Pacer(
+                    self.settings.max_concurrency, lock=threading.Lock(), chance=random.random
+                )
             return self._pacer
 
     @property

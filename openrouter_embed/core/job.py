@@ -33,7 +33,9 @@ from openrouter_embed.core.redact import redact
 from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
 from openrouter_embed.core.verdict import (
     MAX_ERROR_BYTES,
+    BACKOFF_BASE,
     MAX_WAIT,
+    PATIENCE,
     Scope,
     Verdict,
     backoff,
@@ -158,11 +160,16 @@ class _Batch:
     causes: tuple[str, ...] = ()
     hunted: bool = False
     depth: int = 0
+    waits: int = 0
+    since: float = math.inf
 
-    def sent_again(self) -> _Batch:
+    def sent_again(self, now: float) -> _Batch:
         """Return the batch after one more attempt; `replace` does it four times as slowly."""
         retries, causes = self.retries, self.causes
-        return _Batch(self.units, self.attempts + 1, retries, causes, self.hunted, self.depth)
+        since = min(now, self.since)
+        return _Batch(
+            self.units, self.attempts + 1, retries, causes, self.hunted, self.depth, self.waits, since
+        )
 
 
 @dataclass(slots=True)
@@ -314,7 +321,7 @@ class Job:
     def _launch(
         self, batch: _Batch, ticket: Ticket, tokens: int, held: float, now: float
     ) -> Request:
-        batch = batch.sent_again()
+        batch = batch.sent_again(now)
         units = [self._plan.units[unit] for unit in batch.units]
         encoding = self._encoding()
         request = Request(
@@ -427,7 +434,7 @@ class Job:
                 doubt = error
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
-                self._accepted(request_id, usage)
+                self._accepted(request_id, usage, now)
                 left = len(self._flights)
                 self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
@@ -440,21 +447,29 @@ class Job:
         stale = isinstance(outcome, Fault) and outcome.stale
         self._settle(flight, verdict, now, stale=stale)
 
-    def _accepted(self, request_id: int, usage: Usage) -> None:
+    def _accepted(self, request_id: int, usage: Usage, now: float) -> None:
         price = self._terms.price or 0.0
         spent = usage.cost if usage.cost is not None else usage.total_tokens * price
-        flight = self._land(request_id, Signal.FINE, spent=spent)
+        took = now - self._flights[request_id].sent
+        flight = self._land(request_id, Signal.FINE, spent=spent, took=took)
         self._believed = True
-        self._pacer.succeeded(retried=flight.batch.retries > 0)
+        self._pacer.succeeded(now, retried=flight.batch.retries > 0)
         self._memory.served(self._bodies.route, self._rows.host)
         self._memory.seen(self._space, self._rows.width or 0)
         self._charge(usage)
         self._report()
 
-    def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> _Flight:
+    def _land(
+        self,
+        request_id: int,
+        signal: Signal,
+        *,
+        spent: float | None = None,
+        took: float | None = None,
+    ) -> _Flight:
         """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
         flight = self._flights.pop(request_id)
-        self._pacer.release(flight.ticket, signal)
+        self._pacer.release(flight.ticket, signal, took)
         self._ledger.settle(flight.held, flight.held if spent is None else spent)
         self._broke = False
         return flight
@@ -485,7 +500,9 @@ class Job:
             self._requeue(replace(batch, causes=(*batch.causes, "stale")), now)
         elif (ready := self._retry_at(batch, verdict, now)) is not None:
             causes = (*batch.causes, verdict.cause)
-            self._requeue(replace(batch, retries=batch.retries + 1, causes=causes), ready)
+            waited = self._worth_waiting(batch, verdict, now)
+            retries, waits = batch.retries + (not waited), batch.waits + waited
+            self._requeue(replace(batch, retries=retries, waits=waits, causes=causes), ready)
         else:
             self._finally(batch, verdict)
 
@@ -499,26 +516,40 @@ class Job:
             name == "parameter" and "encoding" in verdict.error.message.lower()
         )
 
+    def _worth_waiting(self, batch: _Batch, verdict: Verdict, now: float) -> bool:
+        """Whether a refusal for load will pass: then it is no failure, and waits for its turn."""
+        if verdict.rule.signal is not Signal.THROTTLED or not self._terms.max_retries:
+            return False
+        served = self._pacer.served_at
+        told = verdict.after is not None and verdict.after >= BACKOFF_BASE
+        lately = now - max(served, batch.since) < PATIENCE
+        return (told or now - served < PATIENCE) and (lately or self._terms.deadline is not None)
+
     def _retry_at(self, batch: _Batch, verdict: Verdict, now: float) -> float | None:
         """Return when to try again; `None` if the failure is final."""
-        spent = batch.retries >= self._terms.max_retries
+        tries = batch.retries + batch.waits
+        throttled = verdict.rule.signal is Signal.THROTTLED
+        waits = self._worth_waiting(batch, verdict, now)
+        spent = tries >= self._terms.max_retries and not waits
         often = batch.causes.count(verdict.cause) >= verdict.rule.retry.value
         if self._error is not None or spent or often:
             return None
         chance = self._ports.chance()
         # Longer with bad luck, not with age: a server that mostly answers is asked again soon.
-        luck = self._pacer.failures // 2 if verdict.after is None else batch.retries
-        wait = pause(verdict.after, min(batch.retries, luck), chance)
+        # But a refusal for load says that the server is crowded: there who was refused often waits.
+        steps = tries if throttled else min(tries, self._pacer.failures // 2)
+        wait = pause(verdict.after, steps, chance)
         ready = now + wait
         deadline = self._terms.deadline
         too_late = deadline is not None and ready >= deadline
-        if too_late or (verdict.after or 0) > MAX_WAIT or not self._pacer.take_retry():
+        too_long = (verdict.after or 0) > MAX_WAIT
+        if too_late or too_long or not (waits or self._pacer.take_retry()):
             return None
-        if verdict.rule.cool:
+        if verdict.rule.cool and verdict.after is not None and verdict.after >= BACKOFF_BASE:
             self._pacer.cool_down(ready)
         elif self._pacer.server_down:
             # Nobody gets through: one attempt at a time, and a pause for all after each.
-            self._pacer.cool_down(now + backoff(min(batch.retries, 1), chance))
+            self._pacer.cool_down(now + backoff(min(tries, 1), chance))
         return ready
 
     def _requeue(self, batch: _Batch, ready: float) -> None:

@@ -36,17 +36,33 @@ if TYPE_CHECKING:
 START: Final = 8
 """Requests in flight to begin with: what a wrong key or model costs, whatever the size of a job."""
 BURST: Final = 8
-"""By how much a success raises the limit before anything was ever refused."""
-SHRINK: Final = 0.5
-"""Share of the limit that the refusals of one round trip leave at least."""
-CALM: Final = 32.0
-"""Round trips without a refusal before one more request is tried: 3 % refusals at the worst."""
-LONGEST_CALM: Final = 256.0
-"""Round trips between trials that keep failing."""
-LEAST_CALM: Final = 0.25
-"""Round trips between trials that keep succeeding."""
-CALM_AFTER_OUTAGE: Final = 2.0
-"""Round trips before the first trial once the server is back: an outage says little about load."""
+"""By how much a success raises the level before anything was ever refused."""
+KEEP: Final = 0.75
+"""Share of the level that a refusal leaves."""
+LEAST_CUT: Final = 0.1
+"""Share of the level that a refusal takes at least."""
+LARGEST_CUT: Final = 2.0
+"""Requests in flight that a refusal takes at most, but for `LEAST_CUT`."""
+HALF: Final = 0.5
+"""Share of the level that all refusals of one round trip leave at least."""
+GAIN: Final = 0.0075
+"""By how much a success raises a level of one."""
+RUN: Final = 32
+"""Successes in a row after which the level rises faster: refusals are below 3 %."""
+DOUBLING: Final = 16
+"""Successes in a row that double the pace beyond `RUN`."""
+LONGEST_GAP: Final = 20.0
+"""Seconds between two requests, however crowded the server."""
+UNKNOWN: Final = 1.0
+"""Seconds that a round trip is taken for before there was one."""
+SMOOTH: Final = 0.125
+"""Weight of the latest round trip in their average."""
+PACE: Final = 2.0
+"""How much faster than answers come requests may go out, so that a pause ends without a burst."""
+SPREAD: Final = 0.5
+"""Share of a gap by which chance makes it shorter or longer."""
+GRACE: Final = 1.0
+"""Seconds that whoever is next in line has to take a free place, before others may."""
 OUTAGE: Final = 10
 """Failures in a row that mean an outage; with 30 % random ones that is 6 in a million."""
 MEMORY: Final = 2 * OUTAGE
@@ -97,14 +113,12 @@ class Ticket:
     Attributes:
         wake: Whose it is.
         number: Counts the requests of the client in the order in which they were sent.
-        level: Requests in flight when it was given, this one included.
-        epoch: How often the limit had shrunk by then.
-        crowd: How often the limit had held somebody back by then.
+        epoch: How often the level had been cut by then.
+        crowd: How often the level had held somebody back by then.
     """
 
     wake: Wake
     number: int
-    level: int
     epoch: int
     crowd: int
 
@@ -156,76 +170,108 @@ class AdaptiveLimit:
 
     def __init__(self, highest: int, start: int = START) -> None:
         self.highest = highest
-        self.limit = self._start = min(start, highest)
+        self.level = self._start = float(min(start, highest))
         self.epoch = 0
         self.crowd = 0
         self.luck = Luck()
-        self.ceiling = highest
-        self._floor = 1
-        self._calm = 0.0
-        self._patience = CALM
-        self._trying = False
+        self.round_trip = UNKNOWN
+        self._seen = False
+        self._run = 0
+        self._safe = 0.0
+        self._cut_from = self.level
+        self._refused = 0
 
-    def update(self, signal: Signal, ticket: Ticket) -> None:
-        """Record what the outcome of a request says about load."""
-        if signal is Signal.FINE:
-            self.luck.succeeded(ticket.number)
-            if self.crowd > ticket.crowd:
-                self._grow()
-        elif signal is Signal.THROTTLED:
-            self.luck.failed(ticket.number)
-            self._refused(ticket)
-        elif signal is Signal.TROUBLED:
-            self.luck.failed(ticket.number)
-            if self.down and self.limit > 1 and ticket.epoch == self.epoch:
-                self._fall()
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight."""
+        return max(1, int(self.level))
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two requests; none before anything was ever refused."""
+        if not self.epoch:
+            return 0.0
+        if self.level < 1:
+            return min(LONGEST_GAP, self.round_trip / self.level)
+        return self.round_trip / (PACE * self.level) if self._seen else 0.0
 
     @property
     def opened(self) -> bool:
         """Whether it has ever moved, and so says more than where it began."""
-        return self.epoch > 0 or self.limit != self._start or self.limit == self.highest
+        return self.epoch > 0 or self.level != self._start or self.limit == self.highest
+
+    @property
+    def ceiling(self) -> int:
+        """How far it may come, as far as is known."""
+        return max(self.limit, int(self._safe)) if self.epoch else self.highest
 
     @property
     def down(self) -> bool:
         """Whether the server seems to be down."""
         return self.luck.failures >= OUTAGE
 
+    def update(self, signal: Signal, ticket: Ticket, took: float | None = None) -> None:
+        """Record what the outcome of a request says about load.
+
+        Args:
+            signal: What it says.
+            ticket: Of which request.
+            took: Seconds until it was answered.
+        """
+        if signal is Signal.FINE:
+            self._answered(took)
+            self.luck.succeeded(ticket.number)
+            if self.crowd > ticket.crowd and ticket.epoch == self.epoch:
+                self._grow()
+        elif signal is Signal.THROTTLED:
+            self.luck.failed(ticket.number)
+            self._cut(ticket)
+        elif signal is Signal.TROUBLED:
+            self.luck.failed(ticket.number)
+            if self.down and self.level > 1 and ticket.epoch == self.epoch:
+                self._fall()
+
+    def _answered(self, took: float | None) -> None:
+        if took is None:
+            return
+        weight = SMOOTH if self._seen else 1.0
+        self._seen = True
+        self.round_trip += weight * (took - self.round_trip)
+
     def _grow(self) -> None:
-        if self.limit < self.ceiling:
-            self.limit = min(self.ceiling, self.limit + (1 if self.epoch else BURST))
-        elif self.limit < self.highest:
-            self._calm += 1 / self.limit
-            if self._calm >= self._patience:
-                self._try_one_more()
+        self._run += 1
+        self.level = min(float(self.highest), self.level + self._step())
 
-    def _try_one_more(self) -> None:
-        self._calm = 0.0
-        self._patience = max(LEAST_CALM, self._patience / 2)
-        self._trying = True
-        self.limit += 1
-        self.ceiling = self.limit
+    def _step(self) -> float:
+        if not self.epoch:
+            return BURST
+        if self.level < self._safe:
+            return 1.0
+        pace = 2.0 ** min(8.0, max(0.0, (self._run - RUN) / DOUBLING))
+        return min(1 / max(1.0, self.level), GAIN * math.sqrt(self.level) * pace)
 
-    def _refused(self, ticket: Ticket) -> None:
-        if ticket.level == 1:
-            return  # alone and yet refused: not for the number in flight
+    def _cut(self, ticket: Ticket) -> None:
         if ticket.epoch == self.epoch:
             self.epoch += 1
-            self._floor = max(1, math.ceil(self.limit * SHRINK))
-            # A trial halves the patience: four times that is twice what it was.
-            longer = max(CALM, 4 * self._patience) if self._trying else CALM
-            self._patience = min(LONGEST_CALM, longer)
-            self._trying = False
-        # Older requests were sent into the same crowd: they tell its level more exactly.
-        self.ceiling = min(self.ceiling, max(self._floor, ticket.level - 1))
-        self.limit = min(self.limit, self.ceiling)
-        self._calm = 0.0
+            self._cut_from = self.level
+            self._refused = 0
+            taken = max(LEAST_CUT * self.level, min((1 - KEEP) * self.level, LARGEST_CUT))
+            self.level -= taken
+        self._refused += 1
+        self._run = 0
+        self._safe = 0.0
+        left = max(HALF * self._cut_from, self._cut_from - self._refused + 1)
+        self.level = max(self._least, min(self.level, left))
+
+    @property
+    def _least(self) -> float:
+        return self.round_trip / LONGEST_GAP
 
     def _fall(self) -> None:
+        self._safe = self.level
         self.epoch += 1
-        self.ceiling = math.ceil(self.limit * SHRINK)
-        self._patience = CALM_AFTER_OUTAGE
-        self._calm = 0.0
-        self._floor = self.limit = 1
+        self._run = 0
+        self.level = self._cut_from = 1.0
 
 
 class Pacer:
@@ -236,6 +282,7 @@ class Pacer:
         max_concurrency: int,
         *,
         lock: AbstractContextManager[object] | None = None,
+        chance: Callable[[], float] = lambda: 0.5,
         start: int = START,
         retries: float = RETRY_CAPACITY,
     ) -> None:
@@ -244,9 +291,13 @@ class Pacer:
         self.limit = AdaptiveLimit(max_concurrency, start)
         self.in_flight = 0
         self.cool_until = -math.inf
+        self.served_at = -math.inf
+        """When a request last brought what it was sent for, seconds, monotonic."""
+        self._chance = chance
+        self._next_at = -math.inf
         self._number = 0
         self._held: dict[Wake, int] = {}
-        self._line: dict[Wake, None] = {}
+        self._line: dict[Wake, float] = {}
 
     @property
     def spread(self) -> int:
@@ -278,34 +329,66 @@ class Pacer:
                 finish before this call does, because it needs the thread that this call blocks.
         """
         with self.lock:
+            must = urgent and wake not in self._held
             if now < self.cool_until:
                 return Hold(self.cool_until)
-            must = urgent and wake not in self._held
-            full = self.in_flight >= self.limit.limit and not must
-            if full or (wake in self._held and next(iter(self._line), wake) != wake):
-                self.limit.crowd += full
-                self._line.setdefault(wake)
+            if self.in_flight >= self.limit.limit and not must:
+                self.limit.crowd += 1
+                self._join(now, wake)
                 return Hold(None)
-            ticket = self._admit(wake)
+            if not must and self._behind(now, wake):
+                self._join(now, wake)
+                return Hold(now + GRACE)
+            if now < self._next_at:
+                self.limit.crowd += 1
+                self._join(now, wake)
+                return Hold(self._next_at)
+            ticket = self._admit(now, wake)
             others = self._next_in_line(wake)
         _ring(others)
         return ticket
 
-    def _admit(self, wake: Wake) -> Ticket:
+    def _join(self, now: float, wake: Wake) -> None:
+        self._line[wake] = min(now, self._line.get(wake, now))
+
+    def _behind(self, now: float, wake: Wake) -> bool:
+        """Whether it is another's turn, who is not late for it."""
+        first = next(iter(self._line), wake)
+        if first == wake:
+            return False
+        if wake in self._held:
+            return True
+        joined = self._line.get(wake)
+        return joined is not None and now < joined + GRACE
+
+    def _admit(self, now: float, wake: Wake) -> Ticket:
         self._line.pop(wake, None)
         self._held[wake] = self._held.get(wake, 0) + 1
         self.in_flight += 1
         self._number += 1
-        return Ticket(wake, self._number, self.in_flight, self.limit.epoch, self.limit.crowd)
+        self._next_at = now + self._gap()
+        return Ticket(wake, self._number, self.limit.epoch, self.limit.crowd)
 
-    def release(self, ticket: Ticket, signal: Signal) -> None:
-        """Give leave back, with what the outcome says about load."""
+    def _gap(self) -> float:
+        return self.limit.gap * (1 + SPREAD * (2 * self._chance() - 1))
+
+    def release(self, ticket: Ticket, signal: Signal, took: float | None = None) -> None:
+        """Give leave back, with what the outcome says about load.
+
+        Args:
+            ticket: What `enter` returned.
+            signal: What the outcome says.
+            took: Seconds until the answer, if there was one.
+        """
         with self.lock:
-            self.limit.update(signal, ticket)
+            self.limit.update(signal, ticket, took)
             self.in_flight -= 1
             left = self._held.pop(ticket.wake) - 1
             if left:
                 self._held[ticket.wake] = left
+            elif self._line:
+                # Others wait for the place that it gives back: it asks for its next one behind them.
+                self._line.setdefault(ticket.wake, math.inf)
             others = self._next_in_line(ticket.wake)
         _ring(others)
 
@@ -330,15 +413,18 @@ class Pacer:
         """Let nobody send before `until`, seconds, monotonic."""
         with self.lock:
             self.cool_until = max(self.cool_until, until)
+            # Those who were refused together do not come back together.
+            self._next_at = max(self._next_at, self.cool_until + self._chance() * self.limit.gap)
 
     def take_retry(self) -> bool:
         """Take one retry out of the budget; `False` if it is spent."""
         with self.lock:
             return self.budget.take()
 
-    def succeeded(self, *, retried: bool) -> None:
+    def succeeded(self, now: float, *, retried: bool) -> None:
         """Record a request that brought what it was sent for."""
         with self.lock:
+            self.served_at = now
             self.budget.succeeded(retried=retried)
 
 

@@ -434,6 +434,8 @@ JITTER: Final = 0.1
 """Share by which a wait the server asked for may be lengthened."""
 MAX_WAIT: Final = 120.0
 """Seconds above which a Retry-After is not waited for but reported."""
+PATIENCE: Final = 120.0
+"""Seconds without a single success after which a refusal for load is a failure like any other."""
 
 
 def backoff(retries: int, chance: float) -> float:
@@ -455,7 +457,7 @@ def pause(after: float | None, steps: int, chance: float) -> float:
         chance: A random number in [0, 1).
     """
     if after is not None and after >= BACKOFF_BASE:
-        return after * (1 + JITTER * chance)
+        return after * (1 + min(1.0, JITTER * 2.0 ** min(steps, 8)) * chance)
     # A server that says "at once" is not taken at its word for ever.
     return max(after or 0.0, backoff(steps, chance))
 
