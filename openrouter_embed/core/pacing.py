@@ -37,26 +37,42 @@ START: Final = 8
 """Requests in flight to begin with: what a wrong key or model costs, whatever the size of a job."""
 BURST: Final = 8
 """By how much a success raises the level before anything was ever refused."""
-KEEP: Final = 0.75
-"""Share of the level that a refusal leaves."""
+CUT: Final = 0.25
+"""Share of the level that a refusal takes,"""
+LARGEST_CUT: Final = 4.0
+"""but no more requests than this,"""
 LEAST_CUT: Final = 0.1
-"""Share of the level that a refusal takes at least."""
-LARGEST_CUT: Final = 2.0
-"""Requests in flight that a refusal takes at most, but for `LEAST_CUT`."""
+"""and no smaller share than this."""
 HALF: Final = 0.5
 """Share of the level that all refusals of one round trip leave at least."""
-GAIN: Final = 0.0075
-"""By how much a success raises a level of one."""
+GAIN: Final = 0.0055
+"""By how much a success raises a level of one: then refusals settle at a few percent."""
+FULL_GAIN: Final = 0.07
+FEW: Final = 4.0
+PER_ROUND_TRIP: Final = 0.6
+"""but a whole round trip's successes by no more than this: so unequal shares become equal."""
 RUN: Final = 32
 """Successes in a row after which the level rises faster: refusals are below 3 %."""
 DOUBLING: Final = 16
 """Successes in a row that double the pace beyond `RUN`."""
 LONGEST_GAP: Final = 20.0
 """Seconds between two requests, however crowded the server."""
+SEARCH: Final = 8.0
+"""Level up to which a client that was never served rises at once when it is."""
+STRANGER: Final = 4.0
+"""Seconds between two requests, at most, of a client that was never served."""
+LONG: Final = 32
+"""Round trips of full use after which one place is left free now and then,"""
+REST: Final = 4
+"""in one of so many round trips,"""
+MANY: Final = 32
+"""if there are so many."""
 UNKNOWN: Final = 1.0
 """Seconds that a round trip is taken for before there was one."""
 SMOOTH: Final = 0.125
 """Weight of the latest round trip in their average."""
+SPACED: Final = 4.0
+"""Level below which requests go out evenly: in between whole numbers there is nothing else."""
 PACE: Final = 2.0
 """How much faster than answers come requests may go out, so that a pause ends without a burst."""
 SPREAD: Final = 0.5
@@ -177,6 +193,7 @@ class AdaptiveLimit:
         self.round_trip = UNKNOWN
         self._seen = False
         self._run = 0
+        self._busy = 0
         self._safe = 0.0
         self._cut_from = self.level
         self._refused = 0
@@ -184,21 +201,29 @@ class AdaptiveLimit:
     @property
     def limit(self) -> int:
         """Requests that may be in flight."""
-        return max(1, int(self.level))
+        if self.level < SPACED and self.epoch:
+            return math.ceil(self.level)
+        return int(self.level) - self._resting
+
+    @property
+    def _resting(self) -> bool:
+        """Whether a place is left free, so that others who come later find one."""
+        trips = self._busy // self.level
+        return self.level >= MANY and trips >= LONG and trips % REST == 0
 
     @property
     def gap(self) -> float:
         """Seconds between two requests; none before anything was ever refused."""
         if not self.epoch:
             return 0.0
-        if self.level < 1:
-            return min(LONGEST_GAP, self.round_trip / self.level)
+        if self.level < SPACED:
+            return min(LONGEST_GAP, self.round_trip / self.level) if self._seen or self.level < 1 else 0.0
         return self.round_trip / (PACE * self.level) if self._seen else 0.0
 
     @property
     def opened(self) -> bool:
         """Whether it has ever moved, and so says more than where it began."""
-        return self.epoch > 0 or self.level != self._start or self.limit == self.highest
+        return self.epoch > 0 or self.level != self._start or self.level == self.highest
 
     @property
     def ceiling(self) -> int:
@@ -221,7 +246,10 @@ class AdaptiveLimit:
         if signal is Signal.FINE:
             self._answered(took)
             self.luck.succeeded(ticket.number)
-            if self.crowd > ticket.crowd and ticket.epoch == self.epoch:
+            if self.crowd == ticket.crowd:
+                self._busy = 0
+            elif ticket.epoch == self.epoch:
+                self._busy += 1
                 self._grow()
         elif signal is Signal.THROTTLED:
             self.luck.failed(ticket.number)
@@ -247,25 +275,32 @@ class AdaptiveLimit:
             return BURST
         if self.level < self._safe:
             return 1.0
-        pace = 2.0 ** min(8.0, max(0.0, (self._run - RUN) / DOUBLING))
-        return min(1 / max(1.0, self.level), GAIN * math.sqrt(self.level) * pace)
+        calm = self._run - RUN
+        gain = self._gain(quick=calm > 0)
+        pace = 2.0 ** min(8.0, max(0.0, calm / DOUBLING))
+        return min(PER_ROUND_TRIP / max(1.0, self.level), gain * pace)
+
+    def _gain(self, *, quick: bool) -> float:
+        if self.level < 1 or not quick:
+            return GAIN * math.sqrt(self.level)
+        return GAIN + (FULL_GAIN - GAIN) * min(1.0, (self.level - 1) / (FEW - 1))
 
     def _cut(self, ticket: Ticket) -> None:
         if ticket.epoch == self.epoch:
             self.epoch += 1
             self._cut_from = self.level
             self._refused = 0
-            taken = max(LEAST_CUT * self.level, min((1 - KEEP) * self.level, LARGEST_CUT))
-            self.level -= taken
+            self.level -= max(LEAST_CUT * self.level, min(CUT * self.level, LARGEST_CUT))
         self._refused += 1
         self._run = 0
-        self._safe = 0.0
+        # Who was never served knows nothing of its share: it may look for it once it is.
+        self._safe = 0.0 if self._seen else min(self._start, SEARCH)
         left = max(HALF * self._cut_from, self._cut_from - self._refused + 1)
         self.level = max(self._least, min(self.level, left))
 
     @property
     def _least(self) -> float:
-        return self.round_trip / LONGEST_GAP
+        return self.round_trip / (LONGEST_GAP if self._seen else STRANGER)
 
     def _fall(self) -> None:
         self._safe = self.level
