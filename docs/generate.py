@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import re
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +21,12 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract")]
 
 import fault_rows  # noqa: E402 - see below
 
-from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
 from openrouter_embed.commands.listing import describe_role  # noqa: E402 - the tree may not be installed
+from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
+from openrouter_embed.options.keywords import Options  # noqa: E402
 from openrouter_embed.options.models import PROFILES, ModelProfile  # noqa: E402
-from openrouter_embed.options.settings import CALL_OPTIONS, Options, Settings  # noqa: E402
+from openrouter_embed.options.settings import Settings  # noqa: E402
+from openrouter_embed.options.table import OPTIONS, Option  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,14 +95,13 @@ _UNSET: Final = {"provider": "none", "api_key": "the environment's", "app_catego
 def options() -> list[str]:
     """Return the table of options, with defaults, meanings and which a call may set."""
     head = ("option", "type", "default", "per call", "meaning")
-    meanings = dict(re.findall(r"^ +(\w+): (.+)$", Options.__doc__ or "", re.MULTILINE))
-    return table(head, (_option(name, meanings[name]) for name in Options.__annotations__))
+    return table(head, (_option(name, row) for name, row in OPTIONS.items() if name != "model"))
 
 
-def _option(name: str, meaning: str) -> tuple[str, ...]:
+def _option(name: str, row: Option) -> tuple[str, ...]:
     kind = Options.__annotations__[name]
     written = getattr(kind, "__forward_arg__", None) or str(kind)
-    return f"`{name}`", f"`{written}`", _default(name), _yes(name in CALL_OPTIONS), meaning
+    return f"`{name}`", f"`{written}`", _default(name), _yes(row.per_call), row.says
 
 
 def _default(name: str) -> str:
@@ -148,12 +148,18 @@ def faults() -> list[str]:
     )
 
 
+def different() -> list[str]:
+    """Return the cases in which the synchronous client differs from the asynchronous one."""
+    return table(("case", "synchronous client"), sorted(fault_rows.DIFFERENT.items()))
+
+
 # ------------------------------------------------------------------ writing and checking
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
     ("models.md", "profiles", profiles),
     ("options.md", "options", options),
     ("reliability.md", "verdicts", verdicts),
+    ("reliability.md", "different", different),
     ("reliability.md", "faults", faults),
 )
 """File, name of the markers, lines."""

@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 
 from openrouter_embed import ConfigurationError, ImageInput
-from openrouter_embed.errors import kind_of
+from openrouter_embed.adapting import kind_of
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 """Two letters at least: `C:` begins a path."""

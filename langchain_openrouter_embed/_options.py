@@ -8,28 +8,25 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-import pickle
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from langchain_openrouter_embed._limiter import RequestLimiter
-from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient, Options
-from openrouter_embed.errors import unknown_name
+from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient
+from openrouter_embed.adapting import KEY_VARIABLE, OPTIONS, ClientOptions, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    import requests
     from langchain_core.rate_limiters import BaseRateLimiter
     from typing_extensions import Required
 
-    from openrouter_embed import Limiter, Progress, ProviderPreferences
+    from openrouter_embed import ProviderPreferences
 
     Key = SecretStr | str | Callable[[], str]
     Preferences = ProviderPreferences | Mapping[str, Any]
 
-KEY_VARIABLE: Final = "OPENROUTER_API_KEY"
 KEY_FIELD: Final = "openrouter_api_key"
 RESTORED: Final = "lc_restored"
 """Keyword that a dump carries, so that an object made from it may start without a key."""
@@ -45,8 +42,10 @@ FIELD_OF: Final = {
 """The client's option → the field of it, where LangChain has a name of its own."""
 
 OPTION_OF: Final = {field: option for option, field in FIELD_OF.items()}
-OPTIONS: Final = ("model", *Options.__annotations__)
-HERE_ONLY: Final = (KEY_FIELD, "limiter", "rate_limiter", "session", "on_progress")
+HERE_ONLY: Final = (
+    *(FIELD_OF.get(name, name) for name, row in OPTIONS.items() if not row.pickled),
+    "rate_limiter",
+)
 """Fields that stay in this process: keys, callables, sessions and what holds locks."""
 
 _DECIDED: Final = {
@@ -57,50 +56,19 @@ _DECIDED: Final = {
 }
 
 
-class EmbeddingsOptions(TypedDict, total=False):
-    """Every keyword of `OpenRouterEmbeddings`, for type checkers."""
+class EmbeddingsOptions(ClientOptions, total=False):
+    """Every keyword of `OpenRouterEmbeddings`, for type checkers; here LangChain's own."""
 
     model: Required[str]
     openrouter_api_key: Key | None
     api_key: Key | None
     openrouter_api_base: str | None
-    base_url: str | None
     openrouter_provider: Preferences | None
-    provider: Preferences | None
     request_timeout: float | None
-    timeout: float | None
     model_kwargs: Mapping[str, Any] | None
-    extra_body: Mapping[str, Any] | None
     chunk_size: int | None
-    max_batch_inputs: int | None
     rate_limiter: BaseRateLimiter | None
     show_progress_bar: bool
-    dimensions: int | None
-    encoding_format: Literal["auto", "float", "base64"]
-    query_input_type: str | None
-    document_input_type: str | None
-    query_prefix: str | None
-    document_prefix: str | None
-    query_instruction: str | None
-    user: str | None
-    app_url: str | None
-    app_title: str | None
-    app_categories: Sequence[str] | None
-    default_headers: Mapping[str, str] | None
-    deadline: float | None
-    max_retries: int
-    max_concurrency: int
-    max_batch_tokens: int | None
-    limiter: Limiter | None
-    long_input: Literal["error", "split"]
-    empty: Literal["error", "zeros"]
-    normalize: bool
-    pin_provider: bool
-    max_cost: float | None
-    proxy: str | None
-    ca_bundle: str | os.PathLike[str] | None
-    session: requests.Session | None
-    on_progress: Callable[[Progress], None] | None
 
 
 class EmbedOptions(CallOptions, total=False):
@@ -112,6 +80,14 @@ class EmbedOptions(CallOptions, total=False):
     model_kwargs: Mapping[str, Any] | None
     chunk_size: int | None
     show_progress_bar: bool
+
+
+def field_of(option: str, **changes: Any) -> Any:
+    """Return the pydantic field of an option, as its row describes it."""
+    row = OPTIONS[option]
+    told: dict[str, Any] = {"default": row.default, "description": row.says, "repr": row.shown}
+    told["exclude"] = None if row.pickled else True
+    return Field(**{**told, **changes})
 
 
 def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
@@ -146,7 +122,7 @@ def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient,
     options = _client_options(given)
     own = {name: value for name, value in given.items() if OPTION_OF.get(name, name) not in OPTIONS}
     if options["api_key"] is None and restored and all(given.get(n) is None for n in HERE_ONLY):
-        client = _without_key(options)
+        client = EmbeddingClient.without_key(**options)
     else:
         if options["api_key"] is None:
             options["api_key"] = _environment_key(options)
@@ -177,13 +153,6 @@ def _environment_key(options: Mapping[str, Any]) -> str:
     """
     EmbeddingClient(**options)  # it finds fault with the key in words that name the variable
     return os.environ[KEY_VARIABLE]
-
-
-def _without_key(options: Mapping[str, Any]) -> EmbeddingClient:
-    """Make a client that looks for its key at its first request, as a restored one does."""
-    client = EmbeddingClient(**dict(options, api_key="none-yet"))
-    copy: EmbeddingClient = pickle.loads(pickle.dumps(client))  # noqa: S301 - made just here
-    return copy
 
 
 def _field_values(client: EmbeddingClient, given: Mapping[str, Any], key: Any) -> dict[str, Any]:

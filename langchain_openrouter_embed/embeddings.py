@@ -30,15 +30,15 @@ from langchain_openrouter_embed._namespace import cache_namespace
 from langchain_openrouter_embed._options import (
     HERE_ONLY,
     KEY_FIELD,
-    KEY_VARIABLE,
     RESTORED,
     build,
     by_field,
     call_options,
+    field_of,
 )
 from langchain_openrouter_embed._usage import report_usage
 from openrouter_embed import ConfigurationError, EmbeddingError
-from openrouter_embed.errors import aguarded, guarded
+from openrouter_embed.adapting import KEY_VARIABLE, aguarded, guarded
 
 if TYPE_CHECKING:
     import os
@@ -148,80 +148,50 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         protected_namespaces=(),
     )
 
-    model: str
-    """Model id as OpenRouter lists it."""
-    openrouter_api_key: SecretStr | Callable[[], str] | None = Field(
-        default=None, exclude=True, repr=False
-    )
-    """The key, or what returns it; `None` where it is read from the environment when needed."""
-    openrouter_api_base: str | None = None
-    """Base URL of the API."""
-    openrouter_provider: dict[str, Any] | None = None
-    """Provider preferences: which hosts may serve, and under what terms."""
-    dimensions: int | None = None
-    """Width of the vectors; `None` for the model's own."""
-    encoding_format: str = "auto"
-    """How vectors travel: `auto`, `float` or `base64`."""
-    query_input_type: str | None = "auto"
-    """The `input_type` of queries; `None` sends none."""
-    document_input_type: str | None = "auto"
-    """The `input_type` of documents; `None` sends none."""
-    query_prefix: str | None = "auto"
-    """Text put before queries; `None` for none."""
-    document_prefix: str | None = "auto"
-    """Text put before documents; `None` for none."""
-    query_instruction: str | None = None
-    """The task that models with instructed queries are told."""
-    user: str | None = None
-    """Stable id of the end user, sent along."""
+    model: str = field_of("model", default=...)
+    openrouter_api_key: SecretStr | Callable[[], str] | None = field_of("api_key")
+    openrouter_api_base: str | None = field_of("base_url", default=None)
+    openrouter_provider: dict[str, Any] | None = field_of("provider")
+    dimensions: int | None = field_of("dimensions")
+    encoding_format: str = field_of("encoding_format")
+    query_input_type: str | None = field_of("query_input_type")
+    document_input_type: str | None = field_of("document_input_type")
+    query_prefix: str | None = field_of("query_prefix")
+    document_prefix: str | None = field_of("document_prefix")
+    query_instruction: str | None = field_of("query_instruction")
+    user: str | None = field_of("user")
     # `ChatOpenRouter` attributes traffic to LangChain unless told otherwise. Attribution belongs to
     # the user's own application, so these two have no default but the environment's.
-    app_url: str | None = None
-    """URL of your application; else `OPENROUTER_APP_URL`."""
-    app_title: str | None = None
-    """Title of your application; else `OPENROUTER_APP_TITLE`."""
-    app_categories: list[str] | None = None
-    """Categories of your application."""
-    default_headers: dict[str, str] | None = Field(default=None, repr=False)
-    """Headers sent with every request."""
-    model_kwargs: dict[str, Any] | None = Field(default=None, repr=False)
-    """Fields added to every request's body."""
-    request_timeout: float = 60.0
-    """Seconds for one attempt."""
-    deadline: float | None = None
-    """Seconds for a whole call, waits included."""
-    max_retries: int = 8
-    """Attempts beyond the first."""
-    max_concurrency: int = 64
-    """Requests in flight at once."""
-    chunk_size: int | None = None
-    """Most texts in one request."""
-    max_batch_tokens: int | None = None
-    """Most estimated tokens in one request."""
-    max_cost: float | None = None
-    """USD that this object may spend in its life."""
-    long_input: str = "error"
-    """What a text longer than the model reads is: an `error`, or `split`."""
-    empty: str = "error"
-    """What an empty text is: an `error`, or `zeros`."""
-    normalize: bool = False
-    """Whether vectors are brought to unit length."""
-    pin_provider: bool = False
-    """Whether later requests keep to the host that served the first."""
-    proxy: str | None = Field(default=None, repr=False)
-    """Proxy URL; else the environment's."""
-    ca_bundle: str | None = None
-    """File or folder of certificates to trust."""
-    show_progress_bar: bool = False
-    """Whether calls show a progress bar."""
-    rate_limiter: object = Field(default=None, exclude=True, repr=False)
-    """LangChain's `BaseRateLimiter`, asked once per request."""
-    limiter: object = Field(default=None, exclude=True, repr=False)
-    """A limiter that is told each request's estimated tokens."""
-    session: object = Field(default=None, exclude=True, repr=False)
-    """A `requests.Session` whose adapters, proxies and certificates are used."""
-    on_progress: Callable[..., None] | None = Field(default=None, exclude=True, repr=False)
-    """Called with a `Progress` whenever a request is done."""
+    app_url: str | None = field_of("app_url")
+    app_title: str | None = field_of("app_title")
+    app_categories: list[str] | None = field_of("app_categories")
+    default_headers: dict[str, str] | None = field_of("default_headers")
+    model_kwargs: dict[str, Any] | None = field_of("extra_body")
+    request_timeout: float = field_of("timeout")
+    deadline: float | None = field_of("deadline")
+    max_retries: int = field_of("max_retries")
+    max_concurrency: int = field_of("max_concurrency")
+    chunk_size: int | None = field_of("max_batch_inputs")
+    max_batch_tokens: int | None = field_of("max_batch_tokens")
+    max_cost: float | None = field_of("max_cost")
+    long_input: str = field_of("long_input")
+    empty: str = field_of("empty")
+    normalize: bool = field_of("normalize")
+    pin_provider: bool = field_of("pin_provider")
+    proxy: str | None = field_of("proxy")
+    ca_bundle: str | None = field_of("ca_bundle")
+    limiter: object = field_of("limiter")
+    session: object = field_of("session")
+    on_progress: Callable[..., None] | None = field_of("on_progress")
+    rate_limiter: object = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="LangChain's `BaseRateLimiter`, asked once per request.",
+    )
+    show_progress_bar: bool = Field(
+        default=False, description="Whether calls for documents show a progress bar."
+    )
 
     _client: EmbeddingClient = PrivateAttr()
 

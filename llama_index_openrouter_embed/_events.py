@@ -22,7 +22,7 @@ from llama_index.core.instrumentation.events.embedding import (
     EmbeddingStartEvent,
 )
 
-from openrouter_embed.errors import EmbeddingError
+from openrouter_embed import EmbeddingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

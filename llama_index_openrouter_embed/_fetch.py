@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from openrouter_embed.errors import EmbeddingError, InvalidResponseError
+from openrouter_embed import EmbeddingError, InvalidResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

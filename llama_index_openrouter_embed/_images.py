@@ -12,8 +12,7 @@ import os
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from openrouter_embed import ImageInput
-from openrouter_embed.errors import ConfigurationError
+from openrouter_embed import ConfigurationError, ImageInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

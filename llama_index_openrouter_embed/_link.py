@@ -1,23 +1,18 @@
-"""The client behind one embedding object: made when needed, told LlamaIndex's limits.
+"""The client behind one embedding object, told LlamaIndex's limits.
 
 Rules of this file:
 - The only key kept here is the client's own guarded one; a link is never pickled.
-- A restored object may have no key yet: its client is made at the first request, which reads the
-  environment, or refuses.
+- A restored object may have no key yet: its client reads the environment when it sends.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from openrouter_embed import EmbeddingClient, Usage
-from openrouter_embed.errors import ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NO_KEY_YET: Final = "no-key-yet"
-"""Stands in for the key while a restored object's options are checked; never sent."""
 
 
 class Throttle:
@@ -69,6 +64,7 @@ class Link:
     """One object's client and what it was made of.
 
     Attributes:
+        client: The client.
         options: The client's options; the key, if one was given, in the client's own wrapping.
         settings: The client's checked settings.
         throttle: What the client asks before each request.
@@ -86,32 +82,18 @@ class Link:
         restored: bool,
     ) -> None:
         self.throttle = Throttle(options.get("limiter"), rate_limiter)
-        built = {**options, **_capped(options, num_workers), "limiter": self.throttle}
+        built: dict[str, Any] = {
+            **options,
+            **_capped(options, num_workers),
+            "limiter": self.throttle,
+        }
+        model = built.pop("model")
         keyless = restored and options.get("api_key") is None
-        client = _make({**built, "api_key": _NO_KEY_YET} if keyless else built)
-        self.settings = client.settings
-        key = None if keyless else client.settings.api_key
-        same = {"base_url": client.settings.base_url, "api_key": key}
+        make = EmbeddingClient.without_key if keyless else EmbeddingClient
+        self.client = make(model, **built)
+        self.settings = self.client.settings
+        same = {"base_url": self.settings.base_url, "api_key": self.settings.api_key}
         self.options: dict[str, Any] = {**options, **same}
-        self._built = {**built, **same}
-        self._made: dict[str, EmbeddingClient] = {} if keyless else {"client": client}
-        self._closed = False
-
-    @property
-    def client(self) -> EmbeddingClient:
-        """The client, made now if it was not yet.
-
-        Raises:
-            ConfigurationError: There is no key.
-            ClientClosedError: The object was closed.
-        """
-        made = self._made.get("client")
-        if made is not None:
-            return made
-        if self._closed:
-            raise ClientClosedError("The client is closed: make a new one.")
-        # Of two threads one wins; the other's client has opened nothing.
-        return self._made.setdefault("client", _make(self._built))
 
     def limits(self, batch_size: int | None) -> dict[str, int]:
         """Return what LlamaIndex's options say about the size of one request.
@@ -131,27 +113,16 @@ class Link:
     @property
     def usage(self) -> Usage:
         """What the client has consumed so far."""
-        made = self._made.get("client")
-        return Usage() if made is None else made.usage
+        return self.client.usage
 
     def close(self) -> None:
-        """Close the client, if it was made."""
-        self._closed = True
-        made = self._made.get("client")
-        if made is not None:
-            made.close()
+        """Close the client."""
+        self.client.close()
 
     async def aclose(self) -> None:
         """Close the client without blocking the event loop."""
-        made = self._made.get("client")
-        if made is not None:
-            await made.as_async().aclose()
+        await self.client.as_async().aclose()
         self.close()
-
-
-def _make(options: Mapping[str, Any]) -> EmbeddingClient:
-    rest = {name: value for name, value in options.items() if name != "model"}
-    return EmbeddingClient(options.get("model") or "", **rest)
 
 
 def _capped(options: Mapping[str, Any], num_workers: int | None) -> dict[str, Any]:

@@ -24,9 +24,11 @@ from llama_index_openrouter_embed._options import (
     ASSIGNABLE,
     FRAMEWORK,
     VECTOR_OPTIONS,
+    field_of,
     read_arguments,
 )
-from openrouter_embed.errors import ConfigurationError, guarded
+from openrouter_embed import ConfigurationError
+from openrouter_embed.adapting import OPTIONS, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
 TEXTS_PER_EVENT: Final = 100
 """Default of `embed_batch_size`."""
 
-_NOT_PICKLED: Final = frozenset({"api_key", "session", "on_progress", "callback_manager"})
 _PICKLED_IF_POSSIBLE: Final = ("limiter", "rate_limiter", "embeddings_cache")
+_NOT_PICKLED: Final = (
+    frozenset(name for name, row in OPTIONS.items() if not row.pickled) | {"callback_manager"}
+) - {*_PICKLED_IF_POSSIBLE}
 _RESTORING: ContextVar[bool] = ContextVar("restoring", default=False)
 _LOG = logging.getLogger(__name__)
 
@@ -59,35 +63,19 @@ def _restoring() -> Generator[None]:
 class OpenRouterObject(MultiModalEmbedding):
     """Fields, construction, serialized forms; what it can do stands in `OpenRouterEmbedding`."""
 
-    api_base: str = Field(default="", description="Where requests are sent.")
-    dimensions: int | None = Field(default=None, description="Width of the vectors asked for.")
-    query_input_type: str | None = Field(
-        default="auto", description="`input_type` for queries; `auto` as the model wants."
-    )
-    document_input_type: str | None = Field(
-        default="auto", description="`input_type` for documents; `auto` as the model wants."
-    )
-    query_prefix: str | None = Field(
-        default="auto", description="Text before queries; `auto` as the model wants."
-    )
-    document_prefix: str | None = Field(
-        default="auto", description="Text before documents; `auto` as the model wants."
-    )
-    query_instruction: str | None = Field(
-        default=None, description="The task, for models whose query prefix names one."
-    )
-    provider: dict[str, Any] = Field(
-        default_factory=dict, description="Which hosts may serve, and under what terms."
-    )
-    normalize: bool = Field(default=False, description="Whether to scale to unit length.")
-    long_input: str = Field(default="error", description="What becomes of texts too long.")
-    empty: str = Field(default="error", description="What becomes of empty texts.")
-    pin_provider: bool = Field(
-        default=False, description="Whether to keep to the host that served first."
-    )
-    additional_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="More fields for the request body."
-    )
+    api_base: str = field_of("base_url", default="")
+    dimensions: int | None = field_of("dimensions")
+    query_input_type: str | None = field_of("query_input_type")
+    document_input_type: str | None = field_of("document_input_type")
+    query_prefix: str | None = field_of("query_prefix")
+    document_prefix: str | None = field_of("document_prefix")
+    query_instruction: str | None = field_of("query_instruction")
+    provider: dict[str, Any] = field_of("provider", default={})
+    normalize: bool = field_of("normalize")
+    long_input: str = field_of("long_input")
+    empty: str = field_of("empty")
+    pin_provider: bool = field_of("pin_provider")
+    additional_kwargs: dict[str, Any] = field_of("extra_body", default={})
 
     embed_batch_size: int = Field(
         default=TEXTS_PER_EVENT,

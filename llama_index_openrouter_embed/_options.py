@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from llama_index.core.bridge.pydantic import Field
 from llama_index.core.storage.kvstore.types import BaseKVStore
 
-from openrouter_embed import Options
-from openrouter_embed.errors import ConfigurationError, unknown_name
+from openrouter_embed import ConfigurationError
+from openrouter_embed.adapting import OPTIONS, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,22 +28,23 @@ ALIASES: Final = {
 }
 """LlamaIndex's name → the client's."""
 
-VECTOR_OPTIONS: Final = (
-    "dimensions",
-    "query_input_type",
-    "document_input_type",
-    "query_prefix",
-    "document_prefix",
-    "query_instruction",
-    "normalize",
-    "long_input",
-    "empty",
-    "pin_provider",
+_OTHER_FORM: Final = frozenset({"provider", *ALIASES.values()})
+"""Options that are serialized under another name, or in a form of their own."""
+
+VECTOR_OPTIONS: Final = tuple(
+    name for name, row in OPTIONS.items() if row.vectors and name not in _OTHER_FORM
 )
 """Client options that decide about vectors or hosts and are fields under their own name."""
 
 LARGEST_BATCH: Final = 2048
 """LlamaIndex's limit for `embed_batch_size`."""
+
+
+def field_of(option: str, **changes: Any) -> Any:
+    """Return the pydantic field of an option, as its row describes it."""
+    row = OPTIONS[option]
+    told: dict[str, Any] = {"default": row.default, "description": row.says, **changes}
+    return Field(**told)
 
 
 def _batch_size(name: str, value: object) -> object:
@@ -133,7 +135,6 @@ def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments
     """
     arguments = Arguments()
     own = set(fields) - _OURS
-    options = {"model", *Options.__annotations__}
     for name, value in given.items():
         option = ALIASES.get(name, name)
         if name == "class_name":  # stands in every serialized form
@@ -141,12 +142,12 @@ def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments
         if name in FRAMEWORK:
             if value is not None:
                 arguments.framework[name] = FRAMEWORK[name](name, value)
-        elif option in options:
+        elif option in OPTIONS:
             _take(arguments.client, option, value)
         elif name in own:
             arguments.extra[name] = value
         else:
-            known = [*options, *ALIASES, *FRAMEWORK, *own]
+            known = [*OPTIONS, *ALIASES, *FRAMEWORK, *own]
             raise ConfigurationError(unknown_name("argument", name, known))
     if arguments.client.get("model") is None:
         raise ConfigurationError(

@@ -28,13 +28,8 @@ from llama_index_openrouter_embed._images import (
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed.errors import (
-    ConfigurationError,
-    InvalidResponseError,
-    aguarded,
-    guarded,
-    kind_of,
-)
+from openrouter_embed import ConfigurationError, InvalidResponseError
+from openrouter_embed.adapting import aguarded, guarded, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
     from openrouter_embed.inputs import ImageInput
+    from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
         ModelProfile,
         find_profile,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     )
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
-    from openrouter_embed.options.settings import CallOptions, Limiter, Options
 
 __all__ = [
     "APIError",
@@ -82,16 +82,16 @@ __all__ = [
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
-    "CallOptions": "options.settings",
+    "CallOptions": "options.keywords",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
-    "Limiter": "options.settings",
+    "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
     "ModelProfile": "options.models",
-    "Options": "options.settings",
+    "Options": "options.keywords",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",

@@ -16,16 +16,12 @@ import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from openrouter_embed.progress import listening
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
-from openrouter_embed.errors import (
-    ConfigurationError,
-    EmbeddingError,
-    aguarded,
-    guarded,
-)
-from openrouter_embed.options.settings import AUTO
+from openrouter_embed.errors import ConfigurationError, EmbeddingError
+from openrouter_embed.guard import aguarded, guarded
+from openrouter_embed.options.checks import AUTO
+from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -42,9 +38,10 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
+    from openrouter_embed.options.keywords import CallOptions, Options
     from openrouter_embed.options.models import Role
+    from openrouter_embed.options.settings import Settings
     from openrouter_embed.result import EmbeddingResult, Usage
-    from openrouter_embed.options.settings import CallOptions, Options, Settings
 
     OnError = Literal["raise", "return"]
     Wake = Callable[[], None]
@@ -82,6 +79,25 @@ class _Client:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings without the key; the copy reads it from the environment."""
         return _restore, (type(self), self._engine.settings)
+
+    @classmethod
+    @guarded
+    def without_key(cls, model: str, **options: Unpack[Options]) -> Self:
+        """Make a client that looks for its key when it needs it, in `OPENROUTER_API_KEY`.
+
+        For objects that are restored where no key may be set yet. The catalogue needs no key at
+        all, so `models` and `estimate` work without one.
+
+        Args:
+            model: Model id as OpenRouter lists it.
+            options: Every other option but `api_key`.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong; at a request: there is no key.
+        """
+        if options.get("api_key") is not None:
+            raise ConfigurationError("`without_key` takes no `api_key`: make the client with it.")
+        return cls.from_engine(make_engine({**options, "model": model}, key_required=False))
 
     @classmethod
     def from_engine(cls, engine: Engine) -> Self:
@@ -226,7 +242,7 @@ class EmbeddingClient(_Client):
         from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
 
         engine = self._engine
-        inbox = Inbox(lambda: engine.closed)
+        inbox = Inbox()
         wake = inbox.wake
         work = make(wake)
         engine.enter(wake)

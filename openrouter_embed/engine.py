@@ -12,18 +12,20 @@ import logging
 import os
 import random
 import threading
-import time
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
     ClientClosedError,
     ConfigurationError,
     MultipleProvidersWarning,
 )
-from openrouter_embed.options.settings import AUTO, CALL_OPTIONS, Settings, make_settings
-from openrouter_embed.options.suggest import encodable, unknown_name
+from openrouter_embed.options.checks import AUTO, encodable
+from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.settings import Settings, make_settings
+from openrouter_embed.options.table import CALL_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,8 +156,11 @@ class Engine:
         """Return the settings of one call.
 
         Raises:
-            ConfigurationError: An override is unknown, wrong, or belongs to the whole client.
+            ConfigurationError: An override is unknown, wrong, or belongs to the whole client; or
+                there is no key.
         """
+        if self.settings.api_key is None:
+            self.settings.authorization()  # before a request is counted that cannot be sent
         for name in overrides:
             if name not in CALL_OPTIONS:
                 raise ConfigurationError(
@@ -204,7 +209,7 @@ class Engine:
             kit.plan(inputs, bodies),
             bodies=bodies,
             limits=kit.limits,
-            terms=kit.terms(on_error, time.monotonic(), price=price, lists=lists),
+            terms=kit.terms(on_error, monotonic(), price=price, lists=lists),
             pacer=self.pacer,
             memory=self.memory,
             ports=ports,
@@ -273,9 +278,10 @@ class Engine:
         return Fetch(
             path,
             self.settings,
-            now=time.monotonic(),
+            now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            public=path == MODELS_PATH,
         )
 
     def remember_models(self, answer: Mapping[str, Any]) -> list[ModelInfo]:
@@ -373,9 +379,9 @@ def check_call(role: object, input_type: object, on_error: object) -> None:
         raise ConfigurationError("`on_error` must be 'raise' or 'return'.")
 
 
-def make_engine(options: Mapping[str, Any]) -> Engine:
+def make_engine(options: Mapping[str, Any], *, key_required: bool = True) -> Engine:
     """Check a client's options against the process's environment and make its engine."""
-    return Engine(make_settings(options, os.environ))
+    return Engine(make_settings(options, os.environ, key_required=key_required))
 
 
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()

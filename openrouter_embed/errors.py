@@ -4,6 +4,7 @@ Rules of this file:
 - Errors carry plain data only: no library object, no request, no reply, so none can leak a key.
 - Every error survives pickling with all of its attributes.
 - A message says what was wrong and what to do next; it never quotes an input text or the key.
+- The tree and nothing else, and it imports nothing of ours: everybody may import it.
 
 The tree::
 
@@ -23,22 +24,12 @@ The tree::
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
-
-from openrouter_embed.options.names import suggestion
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
-    from types import CoroutineType
+    from collections.abc import Mapping
 
     from openrouter_embed.result import EmbeddingResult
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-MESSAGE_LIMIT = 300
-"""Characters of foreign text that may enter a message."""
 
 
 class EmbeddingError(Exception):
@@ -205,77 +196,3 @@ def api_error_class(status: int) -> type[APIError]:
     if 500 <= status < 600:
         return ServerError
     return _CLASS_BY_STATUS.get(status, APIError)
-
-
-def printable(text: object, limit: int = MESSAGE_LIMIT) -> str:
-    """Return foreign text as at most `limit` printable characters on one line."""
-    if not isinstance(text, str):
-        text = repr(text) if text is not None else ""
-    if len(text) <= limit and text.isprintable() and "  " not in text:
-        return text.strip()
-    clean = "".join(c if c.isprintable() else " " for c in text[: 4 * limit])
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
-
-
-def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
-    """Say that `name` is no known `what`, and what to write instead."""
-    text = printable(name, 60)
-    return f"Unknown {what} `{text}`. {suggestion(text, known)}".rstrip()
-
-
-def kind_of(value: object) -> str:
-    """Return the name of a value's type, with a remark if it stands for a missing value."""
-    hint = " (a missing value in a table?)" if _is_missing(value) else ""
-    return f"{type(value).__name__}{hint}"
-
-
-def _is_missing(value: object) -> bool:
-    if value is None:
-        return True
-    try:
-        return bool(value != value)  # noqa: PLR0124 - NaN and NaT alone differ from themselves
-    except (TypeError, ValueError):
-        return not hasattr(value, "__len__")  # pandas' NA will not even say; an array has a length
-
-
-def bare(error: EmbeddingError) -> EmbeddingError:
-    """Cut the frames and the chain: their locals hold texts, headers and settings."""
-    error.__cause__ = None
-    error.__context__ = None
-    return error.with_traceback(None)
-
-
-def guarded(call: Callable[P, R]) -> Callable[P, R]:
-    """Let errors of ours leave a public function without frames that hold inputs or the key.
-
-    Tools that record local variables with a traceback would otherwise send both to a third party.
-    """
-
-    @functools.wraps(call)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return call(*args, **kwargs)
-        except EmbeddingError as error:
-            caught = error
-        # Outside the handler: an exception raised within it would chain to the stripped one.
-        del args, kwargs
-        raise bare(caught)
-
-    return wrapper
-
-
-def aguarded(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, CoroutineType[Any, Any, R]]:
-    """Do for coroutines what `guarded` does for functions."""
-
-    @functools.wraps(call)
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await call(*args, **kwargs)
-        except EmbeddingError as error:
-            caught = error
-        del args, kwargs
-        raise bare(caught)
-
-    # asyncio.run and frameworks ask for a coroutine, not for any awaitable.
-    return cast("Callable[P, CoroutineType[Any, Any, R]]", wrapper)

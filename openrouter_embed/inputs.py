@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from openrouter_embed.errors import ConfigurationError, kind_of, printable
-from openrouter_embed.options.suggest import encodable
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.guard import kind_of, printable
+from openrouter_embed.options.checks import encodable
 
 if TYPE_CHECKING:
     import os

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openrouter_embed.options.settings import BASE_URL_VARIABLE, KEY_VARIABLE
+from openrouter_embed.options.checks import BASE_URL_VARIABLE
+from openrouter_embed.options.key import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from openrouter_embed.errors import EmbeddingError
-from openrouter_embed.options.settings import KEY_VARIABLE
+from openrouter_embed.options.key import KEY_VARIABLE
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:

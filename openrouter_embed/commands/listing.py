@@ -6,12 +6,9 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from openrouter_embed.client import EmbeddingClient
-from openrouter_embed.engine import Engine
-from openrouter_embed.options.settings import KEY_VARIABLE, make_settings
 
 if TYPE_CHECKING:
     from openrouter_embed.catalogue import ModelInfo
@@ -26,9 +23,7 @@ def model_table() -> str:
     Raises:
         EmbeddingError: The catalogue could not be fetched.
     """
-    options = {"model": "*", "api_key": os.environ.get(KEY_VARIABLE) or "none"}
-    engine = Engine(make_settings(options, os.environ))
-    with EmbeddingClient.from_engine(engine) as client:
+    with EmbeddingClient.without_key("*") as client:
         rows = [_HEAD, *(_row(model) for model in client.models())]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
     padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

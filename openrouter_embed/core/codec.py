@@ -21,7 +21,8 @@ import numpy as np
 import pybase64
 
 from openrouter_embed.core import edges
-from openrouter_embed.errors import InvalidResponseError, printable
+from openrouter_embed.errors import InvalidResponseError
+from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

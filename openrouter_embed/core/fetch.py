@@ -39,11 +39,13 @@ class Fetch:
         now: float,
         chance: Callable[[], float],
         closed: Callable[[], bool] = lambda: False,
+        public: bool = False,
     ) -> None:
         self._path = path
         self._settings = settings
         self._chance = chance
         self._closed = closed
+        self._public = public
         self._deadline = math.inf if settings.deadline is None else now + settings.deadline
         self._sent = 0
         self._causes: list[str] = []
@@ -66,8 +68,8 @@ class Fetch:
         if self._expires is None and now >= self._ready:
             self._sent += 1
             self._expires = now + self._settings.timeout
-            request = Request(self._sent, "GET", self._path, timeout=self._settings.timeout)
-            return Send(request)
+            seconds, public = self._settings.timeout, self._public
+            return Send(Request(self._sent, "GET", self._path, timeout=seconds, public=public))
         return Wait(min(self._deadline, self._ready if self._expires is None else self._expires))
 
     def _check_closed(self) -> None:

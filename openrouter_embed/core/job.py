@@ -52,8 +52,8 @@ from openrouter_embed.errors import (
     EmbeddingError,
     InvalidResponseError,
     TransportError,
-    bare,
 )
+from openrouter_embed.guard import bare
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 if TYPE_CHECKING:
@@ -311,8 +311,7 @@ class Job:
             self._stop_spending(batch, ticket, now)
             return self._next(now)
         try:
-            request = self._launch(batch, ticket, tokens, held, now)
-            return Send(request, self._soonest() if self._alone else None)
+            return Send(self._launch(batch, ticket, tokens, held, now))
         except BaseException:
             self._pacer.release(ticket, Signal.NEUTRAL)
             self._ledger.settle(held, 0.0)
@@ -339,12 +338,6 @@ class Job:
         idle = self._flow.idle
         self._flights[request.id] = _Flight(batch, ticket, encoding, expires, now, idle, held)
         return request
-
-    @property
-    def _alone(self) -> bool:
-        """Whether one request is in flight, its time running, and nothing else is to be done."""
-        rest = self._packer.remaining or self._again or self._suspects or self._aborts
-        return len(self._flights) == 1 and not rest and not self._terms.limited
 
     def _stop_spending(self, batch: _Batch, ticket: Ticket, now: float) -> None:
         """Wait for what is in flight, which may cost less than it reserved; else end the call."""

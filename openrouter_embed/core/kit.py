@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from openrouter_embed.core.job import Terms, make_terms
 from openrouter_embed.core.plan import BodyMaker, Plan, make_limits, make_plan
 from openrouter_embed.inputs import read_inputs
-from openrouter_embed.options.settings import AUTO
+from openrouter_embed.options.checks import AUTO
 
 if TYPE_CHECKING:
     from openrouter_embed.inputs import Inputs

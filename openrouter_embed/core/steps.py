@@ -17,15 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this request and feed its outcome back.
-
-    Attributes:
-        until: If given, nothing but the request's outcome can come before this moment (monotonic
-            seconds), so a driver may send it in place instead of waiting for other things as well.
-    """
+    """Send this request and feed its outcome back."""
 
     request: Request
-    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

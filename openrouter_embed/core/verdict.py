@@ -26,8 +26,8 @@ from openrouter_embed.errors import (
     InvalidResponseError,
     TransportError,
     api_error_class,
-    printable,
 )
+from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -51,6 +51,7 @@ class Request:
         timeout: Seconds the attempt may take. The job keeps this time; a shell only makes sure that
             no socket outlives it by much.
         limited: Whether the client's limiter must let it pass first.
+        public: Whether it may go without a key.
     """
 
     id: int
@@ -62,6 +63,7 @@ class Request:
     max_reply: int = 64 * 1024 * 1024
     timeout: float = 60.0
     limited: bool = False
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""What an option is called here that is called otherwise elsewhere.
+"""What an option is called here that is called otherwise elsewhere, and how an unknown one is told.
 
 Rules of this file:
-- Tables, and the one function that reads them; it imports nothing of ours, so that errors can.
+- Tables, and the two functions that read them.
 - A name is suggested only where it would be accepted.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,3 +65,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         return _TOLD[name]
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     return f"Did you mean `{near[0]}`?" if near else ""
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
+    """Say that `name` is no known `what`, and what to write instead."""
+    text = printable(name, 60)
+    return f"Unknown {what} `{text}`. {suggestion(text, known)}".rstrip()

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.options.suggest import unknown_name
+from openrouter_embed.options.names import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

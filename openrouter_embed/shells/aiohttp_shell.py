@@ -40,6 +40,7 @@ from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import (
     FramingError,
     check_head,
+    check_status,
     conceal,
     forget_frames,
     unforeseen,
@@ -107,6 +108,26 @@ class _Trace:
 
 async def _on_reuse(_: Any, context: Any, __: Any) -> None:
     context.trace_request_ctx.reused = True
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer that is none while its status is below 200; of those aiohttp waits only for 101."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head.
+
+        Raises:
+            FramingError: The status is below 200. Its connection is closed: it may have gone back
+                to its pool, and the real answer would be the next request's.
+        """
+        transport = connection.transport
+        await super().start(connection)
+        try:
+            check_status(self.status)
+        except FramingError:
+            transport.close()
+            raise
+        return self
 
 
 class _Lane:
@@ -207,7 +228,7 @@ class AiohttpTransport:
             **self._headers,
             **dict(request.headers),
             "Accept-Encoding": "gzip, deflate",
-            "Authorization": self._settings.authorization(),
+            "Authorization": self._settings.authorization(public=request.public),
         }
 
     async def _session(self) -> aiohttp.ClientSession:
@@ -259,6 +280,7 @@ def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,
+        response_class=_Answer,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         trace_configs=[trace],

@@ -1,7 +1,8 @@
 """What both shells must see alike in an answer, where their libraries see different things.
 
 Rules of this file:
-- Pure functions of headers and exceptions; no status and no body is looked at.
+- Pure functions of headers and exceptions; no body is looked at, and of a status only whether
+  it is one of an answer at all.
 - What one library would let pass and the other refuse is refused here for both.
 """
 
@@ -54,6 +55,16 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     if not sound:
         raise FramingError
     return dict(reversed(lines))
+
+
+def check_status(status: int) -> None:
+    """Refuse an interim answer: the real one is still to come, and must not be read by the next.
+
+    Raises:
+        FramingError: The status is below 200.
+    """
+    if status < 200:
+        raise FramingError
 
 
 def is_length(text: str) -> bool:

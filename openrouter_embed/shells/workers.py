@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +58,10 @@ class Workers:
             self._free.clear()
         for tasks in threads.values():
             tasks.put(None)
-        until = time.monotonic() + JOIN_SECONDS
+        until = monotonic() + JOIN_SECONDS
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(max(0.0, until - time.monotonic()))
+                thread.join(max(0.0, until - monotonic()))
 
     def _loop(self, tasks: Tasks) -> None:
         while (task := self._take(tasks)) is not None:

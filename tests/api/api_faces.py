@@ -20,12 +20,14 @@ E5 = "intfloat/e5-base-v2"
 class SyncFace:
     """The synchronous client."""
 
+    kind = EmbeddingClient
+
     def __init__(self, client):
         self.client = client
 
     @classmethod
     def make(cls, model=SMALL, **options):
-        return cls(EmbeddingClient(model, **options))
+        return cls(cls.kind(model, **options))
 
     def __getattr__(self, name):
         return getattr(self.client, name)
@@ -37,13 +39,15 @@ class SyncFace:
 class AsyncFace:
     """The asynchronous client, each call run to its end."""
 
+    kind = AsyncEmbeddingClient
+
     def __init__(self, client):
         self.client = client
         self.loop = asyncio.new_event_loop()
 
     @classmethod
     def make(cls, model=SMALL, **options):
-        return cls(AsyncEmbeddingClient(model, **options))
+        return cls(cls.kind(model, **options))
 
     def __getattr__(self, name):
         attribute = getattr(self.client, name)

@@ -7,7 +7,7 @@ import pytest
 from api_faces import GEMINI, SMALL
 
 from openrouter_embed import ConfigurationError
-from openrouter_embed.options.settings import CALL_OPTIONS
+from openrouter_embed.options.table import CALL_OPTIONS
 
 QWEN = "qwen/qwen3-embedding-8b"
 

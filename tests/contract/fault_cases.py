@@ -4,6 +4,7 @@ Rules of this file:
 - A case belongs to one row and names all that a user can see: class, kind, reason, attempts.
 - `R` rows run with two retries and therefore end after three attempts; `N` rows after one.
 - Complete answers are followed by no FIN: the next request would race with it.
+- Both shells make the same of a case, but for those heads that `fault_rows.DIFFERENT` names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import base64
 import gzip
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fault_harness import KEY, TEXT
@@ -61,6 +62,7 @@ class Case:
         hits: Requests that arrived; as many as `attempts` if not given.
         says: Text that must be in the message.
         check: Looks closer at the error or the result.
+        on_requests: What differs in the synchronous shell, where `http.client` reads the head.
     """
 
     id: str
@@ -77,6 +79,11 @@ class Case:
     on_accept: Act = ()
     seconds: float = 2.0
     check: Callable[[Any], bool] = lambda _: True
+    on_requests: Mapping[str, Any] = field(default_factory=dict)
+
+    def on(self, shell: str) -> Case:
+        """Return what one shell must make of it."""
+        return replace(self, **self.on_requests) if shell == "requests" else self
 
     @property
     def row(self) -> str:
@@ -85,6 +92,10 @@ class Case:
     @property
     def wanted_hits(self) -> int:
         return self.attempts if self.hits is None else self.hits
+
+
+INTERIM: dict[str, Any] = {"error": errors.TransportError, "kind": "protocol"}
+"""An interim answer that `http.client` takes for the answer itself."""
 
 
 def transport(row: str, kind: str, attempts: int, *act: Any, **more: Any) -> Case:
@@ -137,8 +148,26 @@ A = [
     transport("A4-on-accept", "reset", THREE, hits=0, on_accept=[wait(0.03), rst]),
     transport("A5-after-request", "reset", THREE, fin),
     transport("A5-on-accept", "reset", THREE, hits=0, on_accept=[wait(0.03), fin]),
-    transport("A5-in-status-line", "reset", THREE, send("HTTP/1.1 2"), fin),
-    transport("A5-in-headers", "reset", THREE, send(FULL[:60]), fin),
+    transport(
+        "A5-in-status-line",
+        "reset",
+        THREE,
+        send("HTTP/1.1 2"),
+        fin,
+        on_requests={"kind": "protocol"},
+    ),
+    transport(
+        "A5-in-headers",
+        "reset",
+        THREE,
+        send(FULL[:60]),
+        fin,
+        on_requests={
+            "error": errors.InvalidResponseError,
+            "reason": "empty",
+            "attempts": 2,
+        },
+    ),
     transport(
         "A10-alert-on-plain-port", "protocol", THREE, send(b"\x15\x03\x01\x00\x02\x02\x46"), fin
     ),
@@ -205,8 +234,17 @@ B = [
     transport("B11-status-is-none", "protocol", THREE, send("HTTP/1.1 abc OK\r\n\r\n"), fin),
     transport("B11-http-2", "protocol", THREE, send(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00"), fin),
     Case("B12-100", [[send("HTTP/1.1 100 Continue\r\n\r\n"), good()]], hits=1),
-    Case("B12-103", [[send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), good()]], hits=1),
-    Case("B12-many", [[send("HTTP/1.1 102 Processing\r\n\r\n" * 5), good()]], hits=1),
+    Case(
+        "B12-103",
+        [[send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), good()]],
+        on_requests=INTERIM,
+    ),
+    Case(
+        "B12-many",
+        [[send("HTTP/1.1 102 Processing\r\n\r\n" * 5), good()]],
+        on_requests=INTERIM,
+    ),
+    transport("B12-101", "protocol", 1, send("HTTP/1.1 101 Switching\r\n\r\n"), good()),
     transport(
         "B13-long-line", "protocol", 1, send(response(BODY, headers=["X: " + "a" * 200_000]))
     ),
@@ -224,9 +262,20 @@ B = [
     ),
     Case("B13-90-headers", [[send(response(BODY, headers=[f"X{n}: a" for n in range(88)]))]]),
     Case("B13-60-KB", [[send(response(BODY, headers=["X: " + "a" * 60_000]))]]),
-    transport("B13-no-colon", "protocol", 1, send(response(BODY, headers=["no colon here"]))),
     transport(
-        "B13-no-colon-first", "protocol", 1, send(OK_HEAD + b"no colon\r\n" + HEAD[17:] + BODY)
+        "B13-no-colon",
+        "protocol",
+        1,
+        send(response(BODY, headers=["no colon here"])),
+        on_requests={"error": None},
+    ),
+    transport(
+        "B13-no-colon-first",
+        "protocol",
+        1,
+        send(OK_HEAD + b"no colon\r\n" + HEAD[17:] + BODY),
+        options={"timeout": 0.3, "max_retries": 1},
+        on_requests={"kind": "timeout", "attempts": 2},
     ),
     transport("B13-nul", "protocol", 1, send(response(BODY, headers=["X: a\0b"]))),
     transport(
@@ -550,6 +599,14 @@ D = [
     *(
         status(f"D8-{code}", code, class_of(code), 1, check=lambda e, code=code: e.status == code)
         for code in (299, 418, 599, 600, 999)
+    ),
+    transport(
+        "D9-endless",
+        "too_large",
+        1,
+        send(CHUNKED.replace(b"200 OK", b"307 Moved\r\nLocation: /elsewhere")),
+        endless(chunk(b" " * 4096)),
+        options=TIGHT,
     ),
     status("D14-should-not", 503, errors.ServerError, 1, headers=["x-should-retry: false"]),
     status("D14-should", 501, errors.ServerError, THREE, headers=["x-should-retry: true"]),

@@ -31,3 +31,15 @@ NOT_APPLIED = {
     "session of your own brings its own `verify`",
 }
 """Rows that apply in part or not at all."""
+
+DIFFERENT = {
+    "A5-in-status-line": "cut within the status line: `protocol` instead of `reset`",
+    "A5-in-headers": "cut within the headers: taken as it is, and the empty body is the error",
+    "B12-103": "102 or 103 before the answer: a `protocol` error, its connection closed; the "
+    "asynchronous client waits for the answer",
+    "B12-many": "several of them: the same",
+    "B13-no-colon": "a line without a colon after all others: ignored",
+    "B13-no-colon-first": "one before all others: they are ignored, so the body has no end but the "
+    "connection's",
+}
+"""Cases in which the synchronous shell makes of a head what `http.client` makes of it."""

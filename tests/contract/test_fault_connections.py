@@ -12,9 +12,12 @@ import pytest
 import trustme
 from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run, slack
 from fault_server import (
+    CHUNKED,
     FaultServer,
     ProxyServer,
     answer,
+    chunk,
+    drip,
     fin,
     good,
     response,
@@ -31,7 +34,7 @@ from openrouter_embed.errors import (
     DeadlineExceededError,
     TransportError,
 )
-from openrouter_embed.shells import connections
+from openrouter_embed.shells.attempt import shut_down
 from openrouter_embed.shells.route import CA_VARIABLES
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
@@ -49,7 +52,7 @@ def _immediate():
 def connect_timeout():
     """Give up connecting after 0.3 seconds instead of ten."""
     with ExitStack() as stack:
-        for shell in ("connections", "aiohttp_shell"):
+        for shell in ("requests_shell", "aiohttp_shell"):
             stack.enter_context(mock.patch(f"openrouter_embed.shells.{shell}.CONNECT_TIMEOUT", 0.3))
         yield
 
@@ -101,7 +104,7 @@ def test_a2_connecting_has_a_limit_of_its_own(shell, dark, connect_timeout):
 
 
 def test_a2_the_deadline_holds_while_connecting(shell, dark, connect_timeout):
-    with mock.patch("openrouter_embed.shells.connections.CONNECT_TIMEOUT", 1.0):
+    with mock.patch("openrouter_embed.shells.requests_shell.CONNECT_TIMEOUT", 1.0):
         seen = run(shell, [TEXT], {"base_url": dark, "deadline": 0.4})
     assert type(seen.error) is DeadlineExceededError
     assert 0.35 < seen.elapsed < 0.4 + slack()
@@ -277,6 +280,25 @@ def test_a13_a_proxy_that_is_down_is_a_failed_connection(shell, no_proxies):
     fails(run(shell, [TEXT], options), "connect", 3)
 
 
+def test_a13_a_new_tunnel_is_no_kept_connection(shell, no_proxies, bundle):
+    """What it loses is a failure of the request: only what served before is retried free."""
+    with FaultServer([[fin]], tls=server_context("127.0.0.1")) as server, ProxyServer() as proxy:
+        options = {"base_url": server.url, "proxy": proxy.proxy_url, "ca_bundle": bundle}
+        seen = run(shell, [TEXT], {**options, "max_retries": 1})
+        fails(seen, "reset", 2)
+        assert len(server.hits) == 2
+
+
+@pytest.mark.parametrize("act", [[fin], [send(b"junk\r\n\r\n"), fin]], ids=["silent", "junk"])
+def test_a13_a_proxy_that_opens_no_tunnel_is_the_same_error_in_both_shells(shell, act, no_proxies):
+    with FaultServer([act]) as proxy:
+        url = proxy.url.removesuffix("/v1")
+        options = {"base_url": "https://127.0.0.1:9/v1", "proxy": url}
+        seen = [run(one, [TEXT], options) for one in SHELLS]
+    assert [type(one.error) for one in seen] == [TransportError] * 2
+    assert seen[0].public == seen[1].public
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a13_both_shells_read_the_environments_proxy(shell, no_proxies, monkeypatch, name):
     with ProxyServer() as proxy:
@@ -325,6 +347,34 @@ def test_b15_bytes_beyond_an_answer_are_never_the_next_answer(shell, extra):
         assert said in ([vector("another")], "protocol")
 
 
+@pytest.mark.parametrize("status", [101, 102, 103, 199])
+@pytest.mark.parametrize("late", [0.0, 0.05])
+def test_b12_an_interim_answer_never_gives_the_next_call_the_vector_of_this_one(
+    shell, status, late
+):
+    """`http.client` takes it for the answer, and would keep the connection for the next request."""
+    interim = send(f"HTTP/1.1 {status} Wait\r\nLink: x\r\n\r\n")
+    with no_leaks(), FaultServer([[interim, wait(late), good()], [good()]]) as server:
+        client = Client(shell, base_url=server.url, max_retries=0)
+        with client:
+            try:
+                said = client.embed([TEXT]).tolist()
+            except TransportError as error:
+                said = error.kind
+            assert client.embed(["another"]).tolist() == [vector("another")]
+    assert said in ([vector(TEXT)], "protocol")
+
+
+def test_d9_the_endless_body_of_a_redirect_is_read_no_further_than_any_other(shell):
+    """Of itself `Session.send` reads it to the end, to look where the redirect leads."""
+    head = CHUNKED.replace(b"200 OK", b"302 Found\r\nLocation: /elsewhere")
+    with FaultServer([[send(head), drip(chunk(b" ") * 100, 0.05, size=6)]]) as server:
+        seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 0.3})
+        assert type(seen.error) is DeadlineExceededError
+        assert len(server.hits) == 1
+    assert seen.elapsed < 0.3 + slack()
+
+
 def test_d9_a_redirect_is_not_followed(shell):
     for status in (301, 302, 303, 307, 308):
         with FaultServer(host="127.0.0.2") as other, FaultServer() as server:
@@ -350,7 +400,7 @@ def test_ending_an_encrypted_connection_never_takes_its_encryption_off(shell):
     context = ssl.create_default_context()
     tls = context.wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False)
     with tls, theirs:
-        connections._shut_down(tls)
+        shut_down(tls)
         with pytest.raises(OSError):
             tls.send(b"Authorization: Bearer key")
         assert tls._sslobj is not None

@@ -340,7 +340,7 @@ def test_e9_closing_closes_idle_connections_that_something_still_refers_to():
     with no_leaks(), FaultServer() as server:
         client = client_of(server)
         client.embed([TEXT])
-        manager = client._engine.requests._own.poolmanager
+        manager = client._engine.requests._own.get_adapter(server.url).poolmanager
         pool = manager.connection_from_url(server.url)
         client.close()
         assert pool.pool is None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from fault_cases import CASES
-from fault_rows import NOT_APPLIED, ROWS, SIMULATED
+from fault_rows import DIFFERENT, NOT_APPLIED, ROWS, SIMULATED
 
 HERE = pathlib.Path(__file__).parent
 _NAMES = re.compile(r"^def test((?:_[a-f]\d+)+)_", re.MULTILINE)
@@ -36,6 +36,10 @@ def test_nothing_is_tested_that_is_no_row():
 
 def test_no_row_is_excused_that_is_rows_of_tests():
     assert not rows_of_tests() & SIMULATED.keys()
+
+
+def test_every_case_in_which_the_shells_differ_is_named():
+    assert {case.id for case in CASES if case.on_requests} == DIFFERENT.keys()
 
 
 def test_the_tables_of_the_documentation_are_up_to_date():

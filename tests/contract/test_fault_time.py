@@ -12,6 +12,7 @@ from fault_server import (
     FaultServer,
     chunk,
     drip,
+    endless,
     error_body,
     good,
     response,
@@ -29,13 +30,20 @@ SLOW = {
     "dripped headers": [drip(FULL, 0.05)],
     "dripped body": [send(FULL[:100]), drip(FULL[100:], 0.05)],
     "dripped chunks": [send(CHUNKED), drip(chunk(b" ") * 100, 0.05, size=6)],
-    "endless interim answers": [drip(b"HTTP/1.1 103 Wait\r\n\r\n" * 100, 0.05, size=21)],
-    "endless empty lines": [drip(b"\r\n" * 1000, 0.02, size=2)],
+    "half a head": [send(FULL[:25]), stall],
+    "half a body": [send(FULL[:-20]), stall],
+    "a dripped chunk size": [send(CHUNKED), drip(b"0" * 15 + b"1;" + b"x" * 99, 0.05)],
     "dripped until the close": [send("HTTP/1.1 200 OK\r\n\r\n"), drip(b" " * 1000, 0.05)],
     "nothing": [stall],
     "nothing after the head": [send(FULL[:100]), stall],
 }
 slow = pytest.mark.parametrize("act", SLOW.values(), ids=SLOW.keys())
+NO_HEAD = {
+    "dripped interim answers": [drip(b"HTTP/1.1 103 Wait\r\n\r\n" * 100, 0.05, size=21)],
+    "endless interim answers": [endless(b"HTTP/1.1 103 Wait\r\n\r\n" * 100)],
+    "endless empty lines": [drip(b"\r\n" * 1000, 0.02, size=2)],
+}
+"""What `http.client` takes for a head, and `aiohttp` for nothing yet."""
 
 
 @slow
@@ -45,6 +53,14 @@ def test_b4_b5_the_deadline_holds(shell, act):
     assert type(seen.error) is DeadlineExceededError
     assert seen.error.attempts == 1
     assert 0.25 < seen.elapsed < 0.3 + slack()
+
+
+@pytest.mark.parametrize("act", NO_HEAD.values(), ids=NO_HEAD.keys())
+def test_b5_b12_what_is_no_head_ends_by_the_deadline_at_the_latest(shell, act):
+    with FaultServer([act]) as server, no_backoff():
+        seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 0.3})
+    assert type(seen.error) in (DeadlineExceededError, TransportError)
+    assert seen.elapsed < 0.3 + slack()
 
 
 @slow

@@ -7,13 +7,14 @@ from core_world import MODEL, SETTINGS
 
 from openrouter_embed import EmbeddingClient
 from openrouter_embed.core.kit import Kit
+from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.models import (
     ModelProfile,
     find_profile,
     register_profile,
     unregister_profile,
 )
-from openrouter_embed.options.settings import AUTO, make_settings
+from openrouter_embed.options.settings import make_settings
 
 SOURCE = {"source": "this test", "confidence": "assumed"}
 MINE = ModelProfile(pattern=MODEL, query_prefix="mine: ", max_batch_inputs=3, **SOURCE)

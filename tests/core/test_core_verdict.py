@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openrouter_embed import errors
+from openrouter_embed import errors, guard
 from openrouter_embed.core import verdict as v
 from openrouter_embed.core.pacing import Signal
 from openrouter_embed.core.verdict import Retry, Scope
@@ -388,7 +388,7 @@ def test_no_nesting_makes_judging_fail(depth):
 def check(verdict):
     text = str(verdict.error)
     assert text.isprintable()
-    assert len(text) <= errors.MESSAGE_LIMIT + 160
+    assert len(text) <= guard.MESSAGE_LIMIT + 160
     assert pickle.loads(pickle.dumps(verdict.error)).args == verdict.error.args
     assert verdict.after is None or verdict.after >= 0
 

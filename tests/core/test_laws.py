@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import openrouter_embed
+from openrouter_embed import adapting
 
 ROOT = pathlib.Path(openrouter_embed.__file__).parent
 CORE = sorted((ROOT / "core").glob("**/*.py"))
@@ -25,7 +26,7 @@ FORBIDDEN_IN_CORE = {
     "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess",
     "sys", "tempfile", "threading", "time", "tqdm", "urllib", "urllib3", "uuid", "warnings",
 }  # fmt: skip
-CORE_FRIENDS = {"options", "inputs", "errors", "result", "core"}
+CORE_FRIENDS = {"options", "inputs", "errors", "guard", "result", "core"}
 """Rooms the core may look into: data and settings, no client, shell or engine."""
 
 
@@ -112,10 +113,9 @@ def test_adapters_know_only_their_own_framework(adapter):
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_adapters_import_only_public_names(adapter):
-    errors = {name for name in vars(openrouter_embed.errors) if not name.startswith("_")}
     public = {
         "openrouter_embed": {*openrouter_embed.__all__, None},
-        "openrouter_embed.errors": errors,
+        "openrouter_embed.adapting": set(adapting.__all__),
     }
     for path in adapter_files(adapter):
         for module, name in imports(path):

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from openrouter_embed.options import models as module
 from openrouter_embed.catalogue import KeyInfo, ModelInfo, read_key_info, read_models
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options import models as module
 from openrouter_embed.options.models import (
     KNOWN_MODELS,
     PROFILES,

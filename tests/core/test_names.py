@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openrouter_embed import ConfigurationError, EmbeddingClient
-from openrouter_embed.errors import unknown_name
-from openrouter_embed.options.names import suggestion
+from openrouter_embed.options.names import suggestion, unknown_name
 
 
 @pytest.mark.parametrize(

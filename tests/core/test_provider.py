@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.names import unknown_name
 from openrouter_embed.options.provider import _CHECKS, ProviderPreferences
-from openrouter_embed.options.suggest import unknown_name
 
 GOOD = {
     "order": [["a", "b"], ("a",)],

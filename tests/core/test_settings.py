@@ -9,20 +9,13 @@ import traceback
 
 import pytest
 
-from openrouter_embed.options import settings as module
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.checks import DEFAULT_BASE_URL
+from openrouter_embed.options.key import Secret, check_key, read_key
+from openrouter_embed.options.keywords import Options
 from openrouter_embed.options.provider import ProviderPreferences
-from openrouter_embed.options.settings import (
-    CALL_OPTIONS,
-    DEFAULT_BASE_URL,
-    Options,
-    Secret,
-    Settings,
-    check_key,
-    from_environment,
-    make_settings,
-    read_key,
-)
+from openrouter_embed.options.settings import Settings, from_environment, make_settings
+from openrouter_embed.options.table import CALL_OPTIONS, OPTIONS
 
 KEY = "sk-or-v1-CANARY0123456789"
 MODEL = "openai/text-embedding-3-small"
@@ -152,7 +145,7 @@ def test_a_bad_option_is_refused_by_name_and_not_quoted(name, value):
 
 def test_the_tables_above_know_every_option():
     fields = {field.name for field in dataclasses.fields(Settings)} - {"key_origin"}
-    assert set(GOOD) == fields == set(module._CHECKS)
+    assert set(GOOD) == fields == set(OPTIONS)
     assert set(BAD) == fields - {"session"}
     assert fields - {"model"} == set(Options.__annotations__)
 

@@ -9,6 +9,7 @@ import pytest
 
 import llama_index_openrouter_embed
 import openrouter_embed
+from openrouter_embed import adapting
 
 SOURCES = sorted(pathlib.Path(llama_index_openrouter_embed.__file__).parent.glob("*.py"))
 
@@ -26,9 +27,10 @@ def test_only_public_names_are_imported_and_no_other_framework(source):
     for module, name in imported(source):
         assert not module.startswith("langchain")
         if module == "openrouter_embed":
-            assert name in {*openrouter_embed.__all__, "errors"}
+            assert name in openrouter_embed.__all__
         elif module.startswith("openrouter_embed"):
-            assert module == "openrouter_embed.errors"
+            assert module == "openrouter_embed.adapting"
+            assert name in adapting.__all__
 
 
 def test_the_sources_were_found():

@@ -102,10 +102,10 @@ def test_the_package_can_be_run_as_a_module():
 
 
 def test_serve_says_that_it_is_an_emulator_and_ends_on_an_interrupt():
-    command = [sys.executable, "-m", "openrouter_embed.commands.cli", "serve", "--port", "0"]
-    code = "from openrouter_embed.commands.cli import main; raise SystemExit(main(['serve', '--port', '0']))"
+    call = "raise SystemExit(main(['serve', '--port', '0']))"
+    code = f"from openrouter_embed.commands.cli import main; {call}"
     process = subprocess.Popen(
-        [*command[:1], "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     with process:
         assert "NOT OpenRouter" in process.stderr.readline()

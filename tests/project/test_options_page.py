@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from openrouter_embed.options.settings import CALL_OPTIONS, CallOptions, Options
+from openrouter_embed.options.keywords import CallOptions, Options
+from openrouter_embed.options.table import CALL_OPTIONS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")

@@ -1,0 +1,90 @@
+"""What leaves the package: errors without frames, foreign text fit for a message.
+
+Rules of this file:
+- Nothing here knows what went wrong; it only sees to it that no input and no key goes along.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+
+from openrouter_embed.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import CoroutineType
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MESSAGE_LIMIT: Final = 300
+"""Characters of foreign text that may enter a message."""
+
+
+def printable(text: object, limit: int = MESSAGE_LIMIT) -> str:
+    """Return foreign text as at most `limit` printable characters on one line."""
+    if not isinstance(text, str):
+        text = repr(text) if text is not None else ""
+    if len(text) <= limit and text.isprintable() and "  " not in text:
+        return text.strip()
+    clean = "".join(c if c.isprintable() else " " for c in text[: 4 * limit])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def kind_of(value: object) -> str:
+    """Return the name of a value's type, with a remark if it stands for a missing value."""
+    hint = " (a missing value in a table?)" if _is_missing(value) else ""
+    return f"{type(value).__name__}{hint}"
+
+
+def _is_missing(value: object) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 - NaN and NaT alone differ from themselves
+    except (TypeError, ValueError):
+        return not hasattr(value, "__len__")  # pandas' NA will not even say; an array has a length
+
+
+def bare(error: EmbeddingError) -> EmbeddingError:
+    """Cut the frames and the chain: their locals hold texts, headers and settings."""
+    error.__cause__ = None
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def guarded(call: Callable[P, R]) -> Callable[P, R]:
+    """Let errors of ours leave a public function without frames that hold inputs or the key.
+
+    Tools that record local variables with a traceback would otherwise send both to a third party.
+    """
+
+    @functools.wraps(call)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except EmbeddingError as error:
+            caught = error
+        # Outside the handler: an exception raised within it would chain to the stripped one.
+        del args, kwargs
+        raise bare(caught)
+
+    return wrapper
+
+
+def aguarded(call: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, CoroutineType[Any, Any, R]]:
+    """Do for coroutines what `guarded` does for functions."""
+
+    @functools.wraps(call)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await call(*args, **kwargs)
+        except EmbeddingError as error:
+            caught = error
+        del args, kwargs
+        raise bare(caught)
+
+    # asyncio.run and frameworks ask for a coroutine, not for any awaitable.
+    return cast("Callable[P, CoroutineType[Any, Any, R]]", wrapper)

@@ -1,0 +1,290 @@
+"""The checks: one for each kind of option, named in the option's row of the table.
+
+Rules of this file:
+- A check takes an option's name and value, and returns the value as it is kept, or refuses it.
+- A message names the option and what it may be, never the value: an option may be a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+from urllib.parse import SplitResult, urlsplit
+
+from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.key import read_key
+from openrouter_embed.options.provider import ProviderPreferences
+
+DEFAULT_BASE_URL: Final = "https://openrouter.ai/api/v1"
+BASE_URL_VARIABLE: Final = "OPENROUTER_API_BASE"
+AUTO: Final = "auto"
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "127.0.0.2", "::1"})
+_RESERVED_HEADERS: Final = frozenset(
+    {"authorization", "host", "content-length", "transfer-encoding", "connection", "cookie",
+     "proxy-authorization", "accept-encoding", "content-type"}
+)  # fmt: skip
+_RESERVED_BODY: Final = frozenset(
+    {"input", "model", "encoding_format", "dimensions", "user", "provider", "input_type"}
+)
+
+
+def encodable(text: str) -> bool:
+    """Whether a text can be sent: half of a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_text(name: str, value: object) -> str:
+    """Check a text with something in it; white space around it is dropped."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"`{name}` must be a string with something in it.")
+    return _sendable(name, str.__str__(value.strip()))
+
+
+def _sendable(name: str, text: str) -> str:
+    if not encodable(text):
+        raise ConfigurationError(f"`{name}` holds half of a surrogate pair: no valid text.")
+    return text
+
+
+def check_maybe_text(name: str, value: object) -> str | None:
+    """Check a text, or `None`."""
+    return None if value is None else check_text(name, value)
+
+
+def check_prefix(name: str, value: object) -> str | None:
+    """Check a prefix: any string, or `None`."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"`{name}` must be a string, `None` for none, or 'auto'.")
+    return None if value is None else _sendable(name, value)
+
+
+def check_header_text(name: str, value: object) -> str | None:
+    """Check a text that goes into a header, or `None`."""
+    if value is None:
+        return None
+    text = check_text(name, value)
+    _refuse_control(name, text)
+    return text
+
+
+def _refuse_control(name: str, text: str) -> None:
+    if not all(32 <= ord(c) <= 126 or 160 <= ord(c) <= 255 for c in text):
+        raise ConfigurationError(
+            f"`{name}` goes into a header and may hold no control character and nothing outside "
+            "Latin-1."
+        )
+
+
+def check_categories(name: str, value: object) -> tuple[str, ...]:
+    """Check a list of names that goes into a header."""
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigurationError(f"`{name}` takes a list of category names.")
+    names = tuple(check_text(name, item) for item in cast(Sequence[object], value))
+    for item in names:
+        _refuse_control(name, item)
+    return names
+
+
+def check_headers(name: str, value: object) -> dict[str, str]:
+    """Check headers: names and values that HTTP allows, and that are not ours to send."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"`{name}` takes a mapping of header names to values.")
+    table: dict[str, str] = {}
+    for header, content in cast(Mapping[object, object], value).items():
+        if not isinstance(header, str) or not isinstance(content, str):
+            raise ConfigurationError(f"`{name}` takes a mapping of strings to strings.")
+        if not header or not all(
+            c.isascii() and (c.isalnum() or c in "-_.!#$%&'*+^`|~") for c in header
+        ):
+            raise ConfigurationError(f"`{name}` holds a header name that HTTP does not allow.")
+        if header.lower() in _RESERVED_HEADERS:
+            raise ConfigurationError(f"`{name}` may not set `{header}`: it is ours to send.")
+        _refuse_control(f"{name}[{header!r}]", content)
+        table[header] = content
+    return table
+
+
+def check_body(name: str, value: object) -> dict[str, Any]:
+    """Check fields for the request body: what JSON can carry, and has no option of its own."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"`{name}` takes a mapping.")
+    table = {str(k): v for k, v in cast(Mapping[object, object], value).items()}
+    for key, content in table.items():
+        if key in _RESERVED_BODY:
+            raise ConfigurationError(f"`{name}` may not set `{key}`: use the option of that name.")
+        if content is None:
+            raise ConfigurationError(
+                f"`{name}` holds `{key}=None`, and the API refuses null: leave the key out."
+            )
+    sendable = not table or _is_json(table)
+    if not sendable:
+        raise ConfigurationError(f"`{name}` holds something that JSON cannot carry.")
+    return table
+
+
+def _is_json(table: dict[str, Any]) -> bool:
+    """Whether the encoder that will send this can: it lets NaN pass as null, `json` does not."""
+    import msgspec  # noqa: PLC0415 - lazy by design
+
+    try:
+        json.dumps(table, allow_nan=False, ensure_ascii=False).encode()
+        msgspec.json.encode(table)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Check a number of seconds above 0."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9
+    if not good:
+        raise ConfigurationError(f"`{name}` must be a number of seconds above 0.")
+    return float(cast(float, value))
+
+
+def check_maybe_seconds(name: str, value: object) -> float | None:
+    """Check a number of seconds, or `None`."""
+    return None if value is None else check_seconds(name, value)
+
+
+def check_maybe_dollars(name: str, value: object) -> float | None:
+    """Check a number of USD from 0 up, or `None`."""
+    if value is None:
+        return None
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
+    if not good:
+        raise ConfigurationError(f"`{name}` must be a number of USD from 0 up.")
+    return float(cast(float, value))
+
+
+def check_count(lowest: int) -> Callable[[str, object], int]:
+    """Make the check of a whole number from `lowest` up."""
+
+    def check(name: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            raise ConfigurationError(f"`{name}` must be a whole number of at least {lowest}.")
+        return value
+
+    return check
+
+
+def check_maybe_count(name: str, value: object) -> int | None:
+    """Check a whole number from 1 up, or `None`."""
+    return None if value is None else check_count(1)(name, value)
+
+
+def check_choice(*allowed: str) -> Callable[[str, object], str]:
+    """Make the check of one of a few words."""
+
+    def check(name: str, value: object) -> str:
+        if value not in allowed:
+            raise ConfigurationError(f"`{name}` must be one of {', '.join(map(repr, allowed))}.")
+        return str(value)
+
+    return check
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Check a truth value."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"`{name}` must be True or False.")
+    return value
+
+
+def check_base_url(name: str, value: object) -> str:
+    """Check where to send: an http(s) URL without credentials, query or fragment."""
+    url = DEFAULT_BASE_URL if value is None else check_text(name, value).rstrip("/")
+    parts = _split(url)
+    host = parts.hostname
+    if not host or parts.scheme not in ("http", "https") or not _plain_url(url):
+        raise ConfigurationError(f"`{name}` must be an http(s) URL such as {DEFAULT_BASE_URL}.")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"`{name}` may not carry credentials: pass `api_key=`.")
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        raise ConfigurationError(f"`{name}` may not have a query or a fragment.")
+    if parts.path.endswith("/embeddings"):
+        raise ConfigurationError(f"`{name}` ends before `/embeddings`, for example at `/v1`.")
+    if parts.scheme == "http" and host not in LOOPBACK:
+        warnings.warn(
+            f"`{name}` is plain http: the key and every text travel unencrypted.", stacklevel=2
+        )
+    return url
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL; one with an impossible host or port comes back empty."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
+def _plain_url(url: str) -> bool:
+    return all(33 <= ord(c) <= 126 for c in url)
+
+
+def check_proxy(name: str, value: object) -> str | None:
+    """Check the URL of a proxy, or `None`."""
+    if value is None:
+        return None
+    url = check_text(name, value)
+    parts = _split(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _plain_url(url):
+        raise ConfigurationError(f"`{name}` must be an http(s) URL.")
+    return url
+
+
+def check_ca_bundle(name: str, value: object) -> str | None:
+    """Check the path of a file or folder that exists, or `None`."""
+    if value is None:
+        return None
+    path = str(cast(object, value)) if isinstance(value, (str, os.PathLike)) else ""
+    if not path or "\0" in path or not os.path.exists(path):  # noqa: PTH110 - both want a string
+        raise ConfigurationError(f"`{name}` names no file or folder.")
+    return path
+
+
+def check_limiter(name: str, value: object) -> object:
+    """Check that a limiter can be asked on both sides, or `None`."""
+    if value is not None and not (hasattr(value, "acquire") and hasattr(value, "aacquire")):
+        raise ConfigurationError(f"`{name}` must have `acquire(tokens)` and `aacquire(tokens)`.")
+    return value
+
+
+def check_anything(_: str, value: object) -> object:
+    """Take what only its user can judge."""
+    return value
+
+
+def check_callback(name: str, value: object) -> object:
+    """Check what is to be called, or `None`."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"`{name}` must be callable.")
+    return value
+
+
+def check_api_key(_: str, value: object) -> object:
+    """Check a key and wrap it; a callable stays as it is."""
+    return None if value is None else read_key(value, {})
+
+
+def check_provider(_: str, value: Any) -> ProviderPreferences:
+    """Check provider preferences; a mapping becomes the object."""
+    return ProviderPreferences.of(value)
