@@ -15,8 +15,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from openrouter_embed.core.steps import Abort, Send, Wait
-from openrouter_embed.core.wire import Reply
+from openrouter_embed.core.wire import Abort, Reply, Send, Wait
 from openrouter_embed.engine import make_engine
 from openrouter_embed.errors import EmbeddingError
 

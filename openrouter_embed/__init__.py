@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         unregister_profile,
     )
     from openrouter_embed.options.provider import ProviderPreferences
+    from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
+    "Pacer",
     "PermissionDeniedError",
     "Progress",
     "ProviderPreferences",
@@ -92,6 +94,7 @@ _HOMES = {
     "ModelInfo": "catalogue",
     "ModelProfile": "options.models",
     "Options": "options.keywords",
+    "Pacer": "pacer",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "Usage": "result",

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openrouter_embed.catalogue import Estimate, ModelInfo
+    from openrouter_embed.core.call import Call
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
-    from openrouter_embed.core.kit import Kit
     from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.memory import ModelMemory
-    from openrouter_embed.core.pacing import Pacer
+    from openrouter_embed.core.pacing import Pacer, Signal
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
@@ -59,7 +59,7 @@ class Engine:
         self._usage: Usage | None = None
         self._memory: ModelMemory | None = None
         self._ledger: Ledger | None = None
-        self._kit: Kit | None = None
+        self._calls: dict[tuple[str | None, str, bool], Call] = {}
         self._reset()
         _ENGINES.add(self)
 
@@ -83,11 +83,11 @@ class Engine:
         """The pacing state of all calls."""
         with self._lock:
             if self._pacer is None:
-                from openrouter_embed.core.pacing import Pacer  # noqa: PLC0415 - lazy by design
+                self._pacer = self.settings.pacer
+            if self._pacer is None:
+                from openrouter_embed.pacer import Pacer  # noqa: PLC0415 - lazy by design
 
-                self._pacer = Pacer(
-                    self.settings.max_concurrency, lock=threading.Lock(), chance=random.random
-                )
+                self._pacer = Pacer(self.settings.max_concurrency)
             return self._pacer
 
     @property
@@ -148,6 +148,22 @@ class Engine:
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
 
+    def _landed(self, signal: Signal) -> None:
+        self._tell_limiter("release", signal.value)
+
+    def _refused(self, retry_after: float | None) -> None:
+        self._tell_limiter("refused", retry_after)
+
+    def _tell_limiter(self, name: str, news: object) -> None:
+        """Tell a limiter that wants to know; what goes wrong there must not cost vectors."""
+        tell = getattr(self.settings.limiter, name, None)
+        if tell is None:
+            return
+        try:
+            tell(news)
+        except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
+            _warn(f"The limiter's `{name}` raised {type(error).__name__}.", UserWarning)
+
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("The client is closed: make a new one.")
@@ -189,43 +205,53 @@ class Engine:
             ConfigurationError: An input or an option of the call is wrong.
             ClientClosedError: The client is closed.
         """
-        from openrouter_embed.core.job import Job, Ports  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.core.callbacks import Callbacks  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.core.job import Job  # noqa: PLC0415 - lazy by design
 
         self._check_open()
         check_call(role, input_type, on_error)
-        kit = self._kit_for(settings)
-        bodies = kit.bodies(role, input_type)
-        ports = Ports(
+        call = self._call(settings, role, input_type, on_error=on_error, lists=lists)
+        callbacks = Callbacks(
             chance=random.random,
             wake=wake,
             closed=lambda: self.closed,
             urgent=urgent,
             busy=busy,
+            on_landed=self._landed,
+            on_refused=self._refused,
             on_usage=self._add_usage,
             on_progress=on_progress,
         )
-        price = self._price(settings.model)
         return Job(
-            kit.plan(inputs, bodies),
-            bodies=bodies,
-            limits=kit.limits,
-            terms=kit.terms(on_error, monotonic(), price=price, lists=lists),
+            call.plan(inputs),
+            call.begin(monotonic(), self._price(settings.model)),
             pacer=self.pacer,
             memory=self.memory,
-            ports=ports,
+            callbacks=callbacks,
             ledger=self.ledger,
         )
 
-    def _kit_for(self, settings: Settings) -> Kit:
-        from openrouter_embed.core.kit import Kit  # noqa: PLC0415 - lazy by design
+    def _call(
+        self,
+        settings: Settings,
+        role: Role | None,
+        input_type: str | None,
+        *,
+        on_error: str = "raise",
+        lists: bool = False,
+    ) -> Call:
+        """Return what a call is told; calls that are told the same as one before share it."""
+        key = (role, on_error, lists) if input_type == AUTO and settings is self.settings else None
+        call = None if key is None else self._calls.get(key)
+        # Somebody may have registered another profile since.
+        if call is not None and call.profile is settings.profile:
+            return call
+        from openrouter_embed.core.call import make_call  # noqa: PLC0415 - lazy by design
 
-        kit = self._kit
-        if kit is not None and kit.fits(settings):
-            return kit
-        made = Kit(settings)
-        if settings is self.settings:
-            self._kit = made
-        return made
+        call = make_call(settings, role, input_type, on_error=on_error, lists=lists)
+        if key is not None:
+            self._calls[key] = call
+        return call
 
     @property
     def needs_prices(self) -> bool:
@@ -254,8 +280,8 @@ class Engine:
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        if job.complaint:
-            _warn(job.complaint, UserWarning)
+        if job.listener.complaint:
+            _warn(job.listener.complaint, UserWarning)
         result = job.result()
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
@@ -302,8 +328,7 @@ class Engine:
         from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
-        kit = self._kit_for(self.settings)
-        plan = kit.plan(inputs, kit.bodies(role, input_type))
+        plan = self._call(self.settings, role, input_type).plan(inputs)
         price = next((model.price for model in models if model.id == self.settings.model), None)
         tokens = sum(plan.tokens)
         cost = None if price is None else tokens * price

@@ -1,4 +1,8 @@
-"""Progress bars, in a terminal or a notebook, that move when a request is done."""
+"""Progress bars, in a terminal or a notebook, that move when a request is done.
+
+Rules of this file:
+- A bar is loaded only when one is shown; without one nothing is.
+"""
 
 from __future__ import annotations
 

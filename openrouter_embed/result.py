@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import numpy as np
 
-from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.lists import empty_lists, write_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,5 +1,16 @@
 """The pure core: it decides everything and touches nothing.
 
 Law of this room: no sockets, threads, clocks, randomness or event loops. Time, chance, locks and
-callbacks come in as arguments; requests and replies are plain data (`wire.py`).
+callbacks come in as arguments; requests and replies are plain data.
+
+In reading order:
+
+- `wire`: the whole language between core and shells. `call`, `callbacks`: what one call was told.
+- `plan`, `tokens`: inputs into distinct units with a role applied, and into request bodies.
+- `job`: one call, step by step; `fetch`: one `GET`. A job stands on
+  `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
+  `hunt` (who is to blame), `retry` (when to try again).
+- `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says.
+- `codec`, `edges`, `long`: answers into vectors, and long texts into parts and back.
+- `pacing`, `flow`, `ledger`, `memory`: how fast, how many at once, for how much, what was learned.
 """

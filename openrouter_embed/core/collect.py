@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from openrouter_embed.core import codec
-from openrouter_embed.core.lists import empty_lists, write_lists
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
-from openrouter_embed.result import EmbeddingResult, Usage
+from openrouter_embed.lists import empty_lists, write_lists
+from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,8 @@ class Collector:
         self.width = width
         self._fallback_width = fallback_width
         self.delivered = 0
+        self.believed = False
+        """Whether any answer was, if only for parts of inputs."""
         self.host = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
@@ -83,15 +85,18 @@ class Collector:
 
         try:
             answer = codec.decode(body, len(units), self.width, allocate)
-            _check_host(answer.provider, host)
+            if host:
+                _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
                 self._rows = None
             raise
         self.width = answer.width
+        self.believed = True
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
-        self._flags.setdefault("zero", []).extend(zeros)
+        if zeros:
+            self._flags.setdefault("zero", []).extend(zeros)
         self._note(self._place(units, target), answer)
         return _usage(answer.usage, self.delivered - before)
 
@@ -172,6 +177,26 @@ class Collector:
         """Units delivered or failed."""
         return self.delivered + len(self.failures)
 
+    def progress(self) -> Progress:
+        """Return how far the call has come, in inputs."""
+        total = self.plan.count
+        return Progress(
+            done=self.settled * total // max(1, self.count), total=total, usage=self.usage
+        )
+
+    def culprits(self) -> EmbeddingError:
+        """Return one error for all refused inputs, which names them by index."""
+        positions = self.plan.positions()
+        bad = sorted(at for unit in self.failures for at in positions[unit])
+        # What is raised carries a result, what is listed does not.
+        error = copy.copy(self.failures[min(self.failures)])
+        if self.plan.count > 1:
+            shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+            refused = f"{len(bad)} of {self.plan.count} inputs were refused (index {shown})"
+            error.message = f"{refused}: {error}"
+            error.args = (error.message,)
+        return error
+
     def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
         """Put rows into input order.
 
@@ -192,12 +217,12 @@ class Collector:
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position(),
+            failures=self._by_position() if self.failures else {},
             usage=self.usage,
             model=self._model,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
-            flags=self._flags_by_position(),
+            flags=self._flags_by_position() if self._flags else {},
             prepared=prepared,
         )
 
@@ -219,18 +244,15 @@ class Collector:
         return self._rows
 
     def _by_position(self) -> dict[int, EmbeddingError]:
-        if not self.failures:
-            return {}
         positions = self.plan.positions()
         pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
         return dict(sorted(pairs, key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}
-        positions = self.plan.positions() if any(self._flags.values()) else []
+        positions = self.plan.positions()
         for name, units in self._flags.items():
-            if units:
-                table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
+            table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
         return table
 
 
@@ -240,8 +262,8 @@ def _shared(rows: Matrix, prepared: object) -> Matrix:
     return rows
 
 
-def _check_host(served: str, wanted: str | None) -> None:
-    if wanted and served and served != wanted:
+def _check_host(served: str, wanted: str) -> None:
+    if served and served != wanted:
         raise InvalidResponseError(
             f"The vectors came from {served}, but this client keeps to {wanted}.",
             reason="provider",

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from openrouter_embed.core.codec import trim
-from openrouter_embed.core.steps import Abort, Done, Send, Step, Wait
-from openrouter_embed.core.verdict import MAX_WAIT, judge, pause
-from openrouter_embed.core.wire import Fault, FaultKind, Outcome, Reply, Request
+from openrouter_embed.core.retry import retry_at
+from openrouter_embed.core.verdict import judge
+from openrouter_embed.core.wire import (
+    Abort,
+    Done,
+    Fault,
+    FaultKind,
+    Outcome,
+    Reply,
+    Request,
+    Send,
+    Step,
+    Wait,
+)
 from openrouter_embed.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -107,15 +118,21 @@ class Fetch:
                 return
             doubt = InvalidResponseError("The answer is not the JSON expected.", reason="json")
         verdict = judge(outcome, doubt=doubt, key_origin=self._settings.key_origin)
-        often = self._causes.count(verdict.cause) >= verdict.rule.retry.value
-        spent = len(self._causes) >= self._settings.max_retries
-        wait = pause(verdict.after, len(self._causes), self._chance())
-        if often or spent or (verdict.after or 0) > MAX_WAIT or now + wait >= self._deadline:
+        ready = retry_at(
+            verdict,
+            now=now,
+            causes=self._causes,
+            retries=len(self._causes),
+            max_retries=self._settings.max_retries,
+            deadline=self._deadline,
+            chance=self._chance(),
+        )
+        if ready is None:
             self._error = verdict.error
             self._error.attempts = self._sent
             return
         self._causes.append(verdict.cause)
-        self._ready = now + wait
+        self._ready = ready
 
     def close(self) -> Sequence[int]:
         """Return the request to drop, if one is in flight."""

@@ -329,7 +329,7 @@ class Pacer:
         self.served_at = -math.inf
         """When a request last brought what it was sent for, seconds, monotonic."""
         self._chance = chance
-        self._next_at = -math.inf
+        self.next_at = -math.inf
         self._number = 0
         self._held: dict[Wake, int] = {}
         self._line: dict[Wake, float] = {}
@@ -374,10 +374,10 @@ class Pacer:
             if not must and self._behind(now, wake):
                 self._join(now, wake)
                 return Hold(now + GRACE)
-            if now < self._next_at:
+            if now < self.next_at:
                 self.limit.crowd += 1
                 self._join(now, wake)
-                return Hold(self._next_at)
+                return Hold(self.next_at)
             ticket = self._admit(now, wake)
             others = self._next_in_line(wake)
         _ring(others)
@@ -401,7 +401,7 @@ class Pacer:
         self._held[wake] = self._held.get(wake, 0) + 1
         self.in_flight += 1
         self._number += 1
-        self._next_at = now + self._gap()
+        self.next_at = now + self._gap()
         return Ticket(wake, self._number, self.limit.epoch, self.limit.crowd)
 
     def _gap(self) -> float:
@@ -449,7 +449,7 @@ class Pacer:
         with self.lock:
             self.cool_until = max(self.cool_until, until)
             # Those who were refused together do not come back together.
-            self._next_at = max(self._next_at, self.cool_until + self._chance() * self.limit.gap)
+            self.next_at = max(self.next_at, self.cool_until + self._chance() * self.limit.gap)
 
     def take_retry(self) -> bool:
         """Take one retry out of the budget; `False` if it is spent."""

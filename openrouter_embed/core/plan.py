@@ -1,16 +1,12 @@
-"""Inputs into requests: the role applied, duplicates dropped, packed; and rows back into order.
+"""Inputs into units and bodies: the role applied, duplicates dropped; and rows back into order.
 
 Rules of this file:
 - An input is known by its position; a unit is a distinct input, sent once however often it occurs.
-- A request holds units of one kind and stays within the count, token and byte limits.
-- Requests are packed when they are sent, not before: how many inputs fit the concurrency that is
-  open is known only then.
+- A body is written from units as they are; nothing is decided about which go together.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -29,12 +25,6 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of inputs per request; one larger input still goes alone."""
-SMALLEST_SPREAD: Final = 16
-"""Inputs below which a request is not made smaller for the sake of concurrency."""
-
-
-LARGEST_PROBE: Final = 64
-"""Inputs up to which the first requests of a client carry their full share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,66 +138,6 @@ class Limits:
     inputs: int
     tokens: int
     size: int = MAX_REQUEST_BYTES
-
-
-class Packer:
-    """Hands out the units of a plan, one request at a time."""
-
-    def __init__(self, plan: Plan, limits: Limits) -> None:
-        self.limits = limits
-        self._plan = plan
-        self._left: deque[Sequence[int]] = deque(_by_kind(plan.units))
-        self._at = 0
-        self.remaining = len(plan.units)
-
-    def take(self, spread: int, *, probe: bool = False) -> Sequence[int]:
-        """Return the units of the next request.
-
-        Args:
-            spread: Over how many requests the call is to be spread.
-            probe: Whether nothing is known of the server yet: a large call then begins with small
-                requests, whose answers come soon and whose refusal costs little.
-        """
-        run = self._left[0]
-        even = math.ceil(len(self._plan.units) / max(1, spread))
-        wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
-        most = min(self.limits.inputs, wanted, len(run) - self._at)
-        size = self._fit(run, most)
-        batch = run[self._at : self._at + size]
-        self._at += size
-        self.remaining -= size
-        if self._at == len(run):
-            self._left.popleft()
-            self._at = 0
-        return batch
-
-    def _fit(self, run: Sequence[int], most: int) -> int:
-        if most == 1:
-            return 1
-        tokens = size = 0
-        for count in range(most):
-            unit = run[self._at + count]
-            tokens += self._plan.tokens[unit]
-            size += _size(self._plan.units[unit])
-            if count and (tokens > self.limits.tokens or size > self.limits.size):
-                return count
-        return most
-
-
-def _by_kind(units: Sequence[str | Item]) -> list[Sequence[int]]:
-    """Requests are homogeneous: strings, token arrays and content objects go apart."""
-    if all(isinstance(unit, str) for unit in units):
-        return [range(len(units))] if units else []
-    runs: dict[str, list[int]] = {}
-    for at, unit in enumerate(units):
-        runs.setdefault("text" if isinstance(unit, str) else unit.kind, []).append(at)
-    return list(runs.values())
-
-
-def _size(unit: str | Item) -> int:
-    if isinstance(unit, str):
-        return len(unit) if unit.isascii() else 3 * len(unit)
-    return len(unit.value) * (8 if unit.kind == "tokens" else 1)
 
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024

@@ -9,15 +9,18 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from openrouter_embed.core.codec import trim
 from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.problem import (
+    Problem,
+    hide_keys,
+    read_problem,
+    retry_after,
+    without_keys,
+)
 from openrouter_embed.core.wire import Fault, FaultKind, Reply
 from openrouter_embed.errors import (
     APIError,
@@ -30,7 +33,7 @@ from openrouter_embed.errors import (
 from openrouter_embed.guard import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Retry(Enum):
@@ -153,16 +156,6 @@ class Verdict:
     after: float | None = None
     size: bool = False
     length: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """An error as the API's body tells it."""
-
-    status: int | None = None
-    message: str = ""
-    code: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def judge(
@@ -312,154 +305,9 @@ def _api_error(
         http_status=http_status,
         code=hide_keys(printable(kind, 80)) if isinstance(kind, str) else None,
         provider=hide_keys(printable(provider, 80)) if isinstance(provider, str) else None,
-        detail=_without_keys(problem.metadata),
+        detail=without_keys(problem.metadata),
         retry_after=after,
     )
-
-
-_KEY: Final = re.compile(r"\b(sk|pk|key)-[\w-]{6,}")
-
-
-def hide_keys(text: str) -> str:
-    """Mask whatever looks like an API key; a server may echo the one it refuses."""
-    return _KEY.sub(r"\1-***", text)
-
-
-def _without_keys(value: Any) -> Any:
-    if isinstance(value, str):
-        return hide_keys(value)
-    if isinstance(value, dict):
-        table = cast("dict[str, Any]", value)
-        return {hide_keys(str(name)): _without_keys(inner) for name, inner in table.items()}
-    if isinstance(value, list):
-        return [_without_keys(inner) for inner in cast("list[object]", value)]
-    return value
-
-
-MAX_ERROR_BYTES: Final = 2 * 1024 * 1024
-MAX_MESSAGE: Final = 2000
-"""Characters of an API's message that are looked at: patterns are slow on endless ones."""
-
-
-def read_problem(body: bytes) -> Problem | None:
-    """Read the error out of a body; `None` if it holds none that can be read. Never raises."""
-    try:
-        tree = msgspec.json.decode(trim(body[:MAX_ERROR_BYTES]))
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return None
-    if not isinstance(tree, dict):
-        return None
-    table = cast("dict[str, Any]", tree)
-    error = table.get("error")
-    if isinstance(error, str):
-        return Problem(message=error[:MAX_MESSAGE])
-    if not isinstance(error, dict):
-        return Problem(message=_message(table["message"])) if "message" in table else None
-    return _problem(cast("dict[str, Any]", error))
-
-
-def _problem(error: Mapping[str, Any]) -> Problem:
-    code = error.get("code")
-    whole = isinstance(code, int) and not isinstance(code, bool) and 100 <= code <= 999
-    metadata = error.get("metadata")
-    data = dict(cast("dict[str, Any]", metadata)) if isinstance(metadata, dict) else {}
-    availability = error.get("availability")
-    if isinstance(availability, dict):
-        wait = cast("dict[str, Any]", availability).get("retry_after")
-        data.setdefault("retry_after_seconds", wait)
-    return Problem(
-        status=code if whole else None,
-        message=_message(error.get("message")),
-        code=code if isinstance(code, str) else None,
-        metadata=data,
-    )
-
-
-def _message(value: object) -> str:
-    return value[:MAX_MESSAGE] if isinstance(value, str) else printable(value)
-
-
-_SECONDS: Final = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)
-
-
-def retry_after(
-    headers: Mapping[str, str], metadata: Mapping[str, Any], wall: float
-) -> float | None:
-    """Return the seconds a server asks to wait, from the first place that says so sensibly.
-
-    In order: `retry-after-ms`, `Retry-After` in seconds or as a date (by difference with the
-    server's own `Date`), `metadata.retry_after_seconds`, `metadata.headers`.
-    """
-    inner = metadata.get("headers")
-    nested = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
-    lowered = {str(name).lower(): str(value) for name, value in nested.items()}
-    found = (
-        _scaled(headers.get("retry-after-ms"), 0.001),
-        _scaled(headers.get("retry-after"), 1.0),
-        _until(headers.get("retry-after"), headers.get("date"), wall),
-        _scaled(metadata.get("retry_after_seconds"), 1.0),
-        _scaled(lowered.get("retry-after"), 1.0),
-    )
-    return next((seconds for seconds in found if seconds is not None), None)
-
-
-def _scaled(value: object, factor: float) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    text = str(value).strip()
-    return float(text) * factor if _SECONDS.fullmatch(text) else None
-
-
-def _until(value: str | None, date: str | None, wall: float) -> float | None:
-    then = _timestamp(value)
-    if then is None:
-        return None
-    now = _timestamp(date)
-    wait = then - (wall if now is None else now)
-    return wait if wait > 0 else None
-
-
-def _timestamp(value: str | None) -> float | None:
-    if value is None or len(value) > 64 or "," not in value:
-        return None
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
-BACKOFF_BASE: Final = 0.5
-BACKOFF_CAP: Final = 20.0
-JITTER: Final = 0.1
-"""Share by which a wait the server asked for may be lengthened."""
-MAX_WAIT: Final = 120.0
-"""Seconds above which a Retry-After is not waited for but reported."""
-PATIENCE: Final = 120.0
-"""Seconds without a single success after which a refusal for load is a failure like any other."""
-
-
-def backoff(retries: int, chance: float) -> float:
-    """Return the seconds before retry number `retries` (from 0): full jitter, up to 20 seconds.
-
-    Args:
-        retries: Retries already made.
-        chance: A random number in [0, 1).
-    """
-    return chance * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(retries, 16))
-
-
-def pause(after: float | None, steps: int, chance: float) -> float:
-    """Return the seconds to wait before trying again.
-
-    Args:
-        after: What the server asked for; lengthened a little, so that clients spread out.
-        steps: How far our own back-off has doubled.
-        chance: A random number in [0, 1).
-    """
-    if after is not None and after >= BACKOFF_BASE:
-        return after * (1 + min(1.0, JITTER * 2.0 ** min(steps, 8)) * chance)
-    # A server that says "at once" is not taken at its word for ever.
-    return max(after or 0.0, backoff(steps, chance))
 
 
 def rule_rows() -> Sequence[tuple[str, Rule]]:
@@ -474,3 +322,11 @@ def rule_rows() -> Sequence[tuple[str, Rule]]:
         *((kind.value, rule) for kind, rule in FAULT_RULES.items()),
         *((f"200, {reason}", rule) for reason, rule in ANSWER_RULES.items()),
     ]
+
+
+def blames_base64(verdict: Verdict) -> bool:
+    """Whether the format may be to blame: some hosts fail on base64 without saying so."""
+    name = verdict.cause.rpartition(":")[2]
+    return name in ("no_provider", "base64") or (
+        name == "parameter" and "encoding" in verdict.error.message.lower()
+    )

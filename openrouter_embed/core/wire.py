@@ -1,7 +1,8 @@
-"""The whole language between the core and the shells.
+"""The whole language between the core and the shells: what to do, and what came of it.
 
 Rules of this file:
 - Plain data, nothing else: a shell turns a `Request` into a `Reply` or a `Fault` and never raises.
+- A state machine answers with a `Step`; both shells understand the same few.
 - Nothing here shows a body or a header in its repr: they hold texts and keys.
 """
 
@@ -9,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class FaultKind(str, Enum):
@@ -100,6 +101,56 @@ class Fault:
 
 
 Outcome = Reply | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this request and feed its outcome back."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Drop this request and its connection; its outcome is settled."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for an outcome or a wake-up, but no longer than `until` (monotonic seconds)."""
+
+    until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do: ask for `result()`."""
+
+
+Step = Send | Abort | Wait | Done
+
+
+class Driven(Protocol):
+    """A state machine that a shell can drive."""
+
+    def next(self, now: float) -> Step:
+        """Return the next thing to do at `now` (monotonic seconds)."""
+        ...
+
+    def started(self, request_id: int, now: float) -> None:
+        """Let an attempt's time begin: a rate limiter has just let it through."""
+        ...
+
+    def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
+        """Take in the outcome of a request; one that was aborted is ignored."""
+        ...
+
+    def close(self) -> Sequence[int]:
+        """Give every permit back and return the requests to drop."""
+        ...
+
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds a connection may take; a host that does not answer a SYN by then will not."""

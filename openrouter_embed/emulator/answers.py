@@ -1,9 +1,9 @@
 """The bodies of successful answers, field for field as the live service sends them.
 
-Rules:
-    * key order is the live one;
-    * vectors are encoded row by row, so that a large answer never holds the interpreter long;
-    * numbers carry eight decimals in either encoding: base64 and float decode to equal float32.
+Rules of this file:
+- Key order is the live one.
+- Vectors are encoded row by row, so that a large answer never holds the interpreter long.
+- Numbers carry eight decimals in either encoding: base64 and float decode to equal float32.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the emulated server knows about its models: one table, nothing else.
 
-Rules:
-    * a fact about a model lives in its row, never in an ``if`` elsewhere;
-    * rows hold plain data, so this module imports nothing heavy;
-    * where the live behaviour is unpublished, the comment says "assumption".
+Rules of this file:
+- A fact about a model lives in its row, never in an ``if`` elsewhere.
+- Rows hold plain data, so this module imports nothing heavy.
+- Where the live behaviour is unpublished, the comment says "assumption".
 
 This is the SERVER's knowledge. A client must learn widths from replies instead.
 """

@@ -1,8 +1,8 @@
 """The error answers of the service: one exception, one body shape.
 
-Rules:
-    * every refusal is raised as ApiError and becomes a body in exactly one place;
-    * ``user_id`` stands beside the error only where the live service is known to leak it.
+Rules of this file:
+- Every refusal is raised as ApiError and becomes a body in exactly one place.
+- ``user_id`` stands beside the error only where the live service is known to leak it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the emulator has seen: counters and a bounded log, shared between threads.
 
-Rules:
-    * every change happens under one lock, so a snapshot never mixes two moments;
-    * the log never holds an ``Authorization`` header.
+Rules of this file:
+- Every change happens under one lock, so a snapshot never mixes two moments.
+- The log never holds an ``Authorization`` header.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What can be set on an emulator and what it reports: plain data.
 
-Rules:
-    * every option has a default that imitates the live service;
-    * nothing here imports aiohttp or numpy, so importing the package stays cheap.
+Rules of this file:
+- Every option has a default that imitates the live service.
+- Nothing here imports aiohttp or numpy, so importing the package stays cheap.
 """
 
 from __future__ import annotations

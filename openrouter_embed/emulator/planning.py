@@ -1,10 +1,10 @@
 """From a well-formed request to a plan: model, host, roles, tokens, price; or a refusal.
 
-Rules:
-    * the catalogue row decides every model-specific question;
-    * host choice is deterministic: the first host that the preferences leave, in the
-      catalogue's order (the live service draws by price, so hosts vary there);
-    * everything that fails before the live service commits to HTTP 200 fails here.
+Rules of this file:
+- The catalogue row decides every model-specific question.
+- Host choice is deterministic: the first host that the preferences leave, in the
+  catalogue's order (the live service draws by price, so hosts vary there).
+- Everything that fails before the live service commits to HTTP 200 fails here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Which role a text is embedded in, and whether that role suits it.
 
-Rules:
-    * the model's catalogue row decides; this file only reads it;
-    * a recognised prefix is stripped, for it is an instruction and not part of the text;
-    * "suits" is a guess from the text's form alone: a question belongs in the query role, a
-      long passage in the document role. A short phrase suits both.
+Rules of this file:
+- The model's catalogue row decides; this file only reads it.
+- A recognised prefix is stripped, for it is an instruction and not part of the text.
+- "suits" is a guess from the text's form alone: a question belongs in the query role, a
+  long passage in the document role. A short phrase suits both.
 
 That a wrong role costs quality is how asymmetric models behave. How much it costs here is an
 emulation, made large enough to be measured on a small corpus.

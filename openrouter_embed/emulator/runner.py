@@ -1,9 +1,9 @@
 """Running the server: in a thread of this process, or blocking for the command line.
 
-Rules:
-    * loopback unless told otherwise;
-    * aiohttp and numpy are imported when a server starts, not when this module is imported;
-    * stopping leaves no thread, no socket and no worker behind.
+Rules of this file:
+- Loopback unless told otherwise.
+- Aiohttp and numpy are imported when a server starts, not when this module is imported.
+- Stopping leaves no thread, no socket and no worker behind.
 """
 
 from __future__ import annotations

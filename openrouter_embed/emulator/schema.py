@@ -1,11 +1,11 @@
 """The request body: its shape against the public API description, before any model is asked.
 
-Rules:
-    * what the API description calls a type is checked as one; ``null`` is never a value, except
-      in the provider preferences that the description marks nullable;
-    * a list of inputs is homogeneous: strings, numbers, lists of numbers or content objects;
-    * unknown top-level fields pass unseen, unknown provider preferences are refused;
-    * statuses follow the live service; the wording of type errors is invented after its style.
+Rules of this file:
+- What the API description calls a type is checked as one; ``null`` is never a value, except
+  in the provider preferences that the description marks nullable.
+- A list of inputs is homogeneous: strings, numbers, lists of numbers or content objects.
+- Unknown top-level fields pass unseen, unknown provider preferences are refused.
+- Statuses follow the live service; the wording of type errors is invented after its style.
 """
 
 from __future__ import annotations

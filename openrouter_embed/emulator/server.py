@@ -1,11 +1,11 @@
 """The HTTP side: routes, keys, latency, scripted failures and streaming of answers.
 
-Rules:
-    * the event loop only waits and writes; parsing, counting, embedding and encoding run in
-      worker threads, so concurrent requests do not slow each other's clock;
-    * HTTP 200 and the keep-alive white space go out before the vectors are computed, hence a
-      later failure can only travel inside the 200, as it does live;
-    * the ``Server`` header says that this is an emulator.
+Rules of this file:
+- The event loop only waits and writes; parsing, counting, embedding and encoding run in
+  worker threads, so concurrent requests do not slow each other's clock.
+- HTTP 200 and the keep-alive white space go out before the vectors are computed, hence a
+  later failure can only travel inside the 200, as it does live.
+- The ``Server`` header says that this is an emulator.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How many tokens a text costs: an estimate that behaves like a real BPE tokenizer.
 
-Rules:
-    * deterministic, and never zero for a non-empty text;
-    * one table of average costs stands in for a vocabulary; it was fitted to the cl100k
-      encoding on English documentation and is within a few per cent there;
-    * every model is counted alike, although real tokenizers differ.
+Rules of this file:
+- Deterministic, and never zero for a non-empty text.
+- One table of average costs stands in for a vocabulary; it was fitted to the cl100k
+  encoding on English documentation and is within a few per cent there.
+- Every model is counted alike, although real tokenizers differ.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Text to vector: meaningful, deterministic, fast, and NOT the real models' vectors.
 
-Rules:
-    * every back-end gives a unit vector of 256 numbers, the signal; all else is derived from it;
-    * a fixed orthonormal map widens the signal to the model's width, so cosines survive;
-    * the map is laid out in blocks of 256 that each hold the whole signal, so a shortened vector
-      keeps its meaning; below 256 the leading numbers of the signal remain;
-    * a role adds a constant direction that the signal has been cleared of: all questions move
-      alike and all passages move alike, hence no ranking changes;
-    * an unsuitable role mixes in noise derived from the text, down to a stated cosine;
-    * pseudo-random numbers come from SHAKE-256, so they are the same on every machine.
+Rules of this file:
+- Every back-end gives a unit vector of 256 numbers, the signal; all else is derived from it.
+- A fixed orthonormal map widens the signal to the model's width, so cosines survive.
+- The map is laid out in blocks of 256 that each hold the whole signal, so a shortened vector
+  keeps its meaning; below 256 the leading numbers of the signal remain.
+- A role adds a constant direction that the signal has been cleared of: all questions move
+  alike and all passages move alike, hence no ranking changes.
+- An unsuitable role mixes in noise derived from the text, down to a stated cosine.
+- Pseudo-random numbers come from SHAKE-256, so they are the same on every machine.
 """
 
 from __future__ import annotations

@@ -24,15 +24,18 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
-from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     SOCKET_SLACK,
+    Abort,
+    Driven,
     Fault,
     FaultKind,
     Outcome,
     Reply,
     Request,
+    Send,
+    Wait,
     fault,
 )
 from openrouter_embed.errors import EmbeddingError

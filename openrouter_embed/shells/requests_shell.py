@@ -26,15 +26,18 @@ from urllib3 import exceptions as urllib3_errors
 
 from openrouter_embed.clock import monotonic, wall
 from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
-from openrouter_embed.core.steps import Abort, Driven, Send, Wait
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     SOCKET_SLACK,
+    Abort,
+    Driven,
     Fault,
     FaultKind,
     Outcome,
     Reply,
     Request,
+    Send,
+    Wait,
     fault,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError

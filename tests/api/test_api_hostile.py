@@ -125,10 +125,10 @@ class TestPlacesAndMoney:
 class TestStorms:
     def test_a_retry_after_of_zero_does_not_switch_back_off_off(self, make, emulate, monkeypatch):
         waits = []
-        from openrouter_embed.core import verdict
+        from openrouter_embed.core import retry
 
-        real = verdict.backoff
-        monkeypatch.setattr(verdict, "backoff", lambda *a: waits.append(real(*a)) or 0.0)
+        real = retry.backoff
+        monkeypatch.setattr(retry, "backoff", lambda *a: waits.append(real(*a)) or 0.0)
         slow_down = lambda *_: (429, {"Retry-After": "0"}, b"{}")  # noqa: E731
         client = make(base_url=emulate(faults=slow_down).base_url, max_retries=3)
         with pytest.raises(RateLimitError):

@@ -197,7 +197,7 @@ class Client:
 @contextlib.contextmanager
 def no_backoff() -> Iterator[None]:
     """Let own back-off take no time, so that retries cost none in tests."""
-    with mock.patch("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0):
+    with mock.patch("openrouter_embed.core.retry.BACKOFF_BASE", 0.0):
         yield
 
 

@@ -78,7 +78,7 @@ class Watch:
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     with Emulator(backend="hashed", faults=make_faults(), log_size=1) as emulator:
         yield {"api_key": "k", "base_url": emulator.base_url, "max_concurrency": 4}
 

@@ -6,6 +6,7 @@ it waits for, or when it was woken. A job that waits for nothing that can come i
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import itertools
 import json
@@ -13,16 +14,39 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from openrouter_embed.core.job import Job, Ports, Terms
+from openrouter_embed.core.call import make_call
+from openrouter_embed.core.callbacks import Callbacks
+from openrouter_embed.core.job import Job
 from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import Pacer
-from openrouter_embed.core.plan import BodyMaker, Limits, make_plan
-from openrouter_embed.core.steps import Abort, Done, Send, Wait
-from openrouter_embed.core.wire import Reply
+from openrouter_embed.core.plan import Limits, make_plan
+from openrouter_embed.core.wire import Abort, Done, Reply, Send, Wait
 from openrouter_embed.options.settings import make_settings
 
 MODEL = "openai/text-embedding-3-small"
 SETTINGS = make_settings({"model": MODEL, "api_key": "sk-or-v1-fake"}, {})
+
+
+PLAIN = {"base64": False, "dimensions": None, "max_input_tokens": None}
+OF_PROFILE = {
+    "base64": "base64",
+    "expected_width": "dimensions",
+    "input_tokens": "max_input_tokens",
+}
+OF_CALL = {"on_error", "lists", "price", "deadline", "limited"}
+OF_SETTINGS = {"width": "dimensions", "pin": "pin_provider"}
+
+
+def call_of(settings, role, limits, told):
+    """What a call is told, in the words of the tests, of a model of which nothing is known."""
+    profile = {new: told.pop(old) for old, new in OF_PROFILE.items() if old in told}
+    call = {name: told.pop(name) for name in OF_CALL & set(told)}
+    if not told.pop("spread", True):
+        settings = dataclasses.replace(settings, model=f"{settings.model}:free")
+    own = {OF_SETTINGS.get(name, name): value for name, value in told.items()}
+    made = make_call(dataclasses.replace(settings, **own), role, None)
+    profile = dataclasses.replace(made.profile, **{**PLAIN, **profile})
+    return dataclasses.replace(made, profile=profile, limits=limits, **call)
 
 
 def inputs_of(request):
@@ -102,11 +126,11 @@ class World:
         busy=lambda: 0.0,
         **terms,
     ):
-        bodies = BodyMaker(settings, role, None)
+        call = call_of(settings, role, Limits(per_request, tokens), terms)
         items = [f"t{at}" for at in range(texts)] if isinstance(texts, int) else texts
-        plan = make_plan(items, bodies.prefix, zeros_for_empty=True)
+        plan = make_plan(items, call.bodies.prefix, zeros_for_empty=True)
         number = len(self.jobs)
-        ports = Ports(
+        callbacks = Callbacks(
             chance=self.random.random,
             wake=lambda: self.wake(number),
             closed=lambda: self.closed,
@@ -115,16 +139,12 @@ class World:
             on_usage=self.usage.append,
             on_progress=self.progress.append,
         )
-        terms = Terms(**{"model": MODEL, "timeout": 60.0, **terms})
-        limits = Limits(per_request, tokens)
         job = Job(
             plan,
-            bodies=bodies,
-            limits=limits,
-            terms=terms,
+            call,
             pacer=self.pacer,
             memory=self.formats,
-            ports=ports,
+            callbacks=callbacks,
             ledger=ledger,
         )
         self.jobs.append(job)
@@ -158,7 +178,8 @@ class World:
 
     def _check_line(self):
         pacer = self.pacer
-        room = pacer.in_flight < pacer.limit.limit and self.now >= pacer.cool_until
+        begin = max(pacer.cool_until, pacer.next_at)
+        room = pacer.in_flight < pacer.limit.limit and self.now >= begin
         assert not (room and pacer._line), "somebody waits though there is room"
         assert pacer.in_flight == len(self.flights) == sum(pacer._held.values())
         assert 0 <= pacer.budget.tokens <= pacer.budget.capacity

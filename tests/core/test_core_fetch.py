@@ -6,8 +6,7 @@ import pytest
 from core_world import SETTINGS, refusal
 
 from openrouter_embed.core.fetch import Fetch
-from openrouter_embed.core.steps import Abort, Done, Send, Wait
-from openrouter_embed.core.wire import Fault, FaultKind, Reply
+from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
 from openrouter_embed.errors import (
     AuthenticationError,
     DeadlineExceededError,

@@ -9,12 +9,11 @@ from core_world import SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrouter_embed.core.backlog import SMALLEST_SPREAD, Packer
 from openrouter_embed.core.plan import (
     MEDIA_TOKENS,
-    SMALLEST_SPREAD,
     BodyMaker,
     Limits,
-    Packer,
     make_limits,
     make_plan,
     unit_tokens,

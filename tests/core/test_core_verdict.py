@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openrouter_embed import errors, guard
+from openrouter_embed.core import problem, retry
 from openrouter_embed.core import verdict as v
 from openrouter_embed.core.pacing import Signal
 from openrouter_embed.core.verdict import Retry, Scope
@@ -253,7 +254,7 @@ def http_date(seconds):
     ],
 )
 def test_retry_after_is_seconds_or_a_date_by_difference_with_the_server_s_clock(headers, wanted):
-    assert v.retry_after(headers, {}, NOW.timestamp()) == wanted
+    assert problem.retry_after(headers, {}, NOW.timestamp()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_retry_after_is_seconds_or_a_date_by_difference_with_the_server_s_clock(
      "Fri, 01 Jan 2026"],
 )  # fmt: skip
 def test_a_retry_after_without_sense_is_ignored(text):
-    assert v.retry_after({"retry-after": text}, {}, NOW.timestamp()) is None
+    assert problem.retry_after({"retry-after": text}, {}, NOW.timestamp()) is None
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_a_retry_after_without_sense_is_ignored(text):
     ],
 )
 def test_the_body_may_say_when_to_come_back(metadata, wanted):
-    assert v.retry_after({}, metadata, 0.0) == wanted
+    assert problem.retry_after({}, metadata, 0.0) == wanted
 
 
 def test_availability_may_say_when_to_come_back():
@@ -301,7 +302,7 @@ WORDS = st.text(max_size=40) | st.from_regex(r"\A[-+]?\d{0,12}(\.\d*)?(e\d+)?\Z"
 @settings(max_examples=500)
 def test_any_retry_after_is_none_or_a_number_from_0_up(seconds, ms, date, wall):
     headers = {"retry-after": seconds, "retry-after-ms": ms, "date": date}
-    found = v.retry_after(headers, {}, wall)
+    found = problem.retry_after(headers, {}, wall)
     assert found is None or (math.isfinite(found) and found >= 0)
 
 
@@ -310,14 +311,14 @@ def test_any_retry_after_is_none_or_a_number_from_0_up(seconds, ms, date, wall):
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))
 def test_back_off_has_full_jitter_and_a_cap(retries, chance):
-    wait = v.backoff(retries, chance)
-    assert 0 <= wait <= min(v.BACKOFF_CAP, v.BACKOFF_BASE * 2.0 ** min(retries, 60))
+    wait = retry.backoff(retries, chance)
+    assert 0 <= wait <= min(retry.BACKOFF_CAP, retry.BACKOFF_BASE * 2.0 ** min(retries, 60))
 
 
 @given(st.integers(0, 20), st.floats(0, 1), st.floats(0, 1))
 def test_clients_with_different_chance_never_wait_the_same_time(retries, one, other):
     if abs(one - other) > 1e-9:
-        assert v.backoff(retries, one) != v.backoff(retries, other)
+        assert retry.backoff(retries, one) != retry.backoff(retries, other)
 
 
 # ---------------------------------------------------------------- bodies
@@ -329,16 +330,18 @@ def test_clients_with_different_chance_never_wait_the_same_time(retries, one, ot
      b"[" * 9999, b'{"error": {"message"'],
 )  # fmt: skip
 def test_a_body_without_a_readable_error_holds_no_problem(body):
-    assert v.read_problem(body) is None
+    assert problem.read_problem(body) is None
 
 
 def test_a_problem_is_read_from_all_its_places():
     body = {"error": {"code": 403, "message": "m", "metadata": {"a": 1}}}
-    assert v.read_problem(json.dumps(body).encode()) == v.Problem(403, "m", None, {"a": 1})
-    assert v.read_problem(b'{"message": "m"}') == v.Problem(message="m")
-    assert v.read_problem(b'{"message": {"a": 1}}') == v.Problem(message="{'a': 1}")
-    coded = v.read_problem(b'{"error": {"code": "c", "metadata": 7, "message": null}}')
-    assert coded == v.Problem(code="c")
+    assert problem.read_problem(json.dumps(body).encode()) == problem.Problem(
+        403, "m", None, {"a": 1}
+    )
+    assert problem.read_problem(b'{"message": "m"}') == problem.Problem(message="m")
+    assert problem.read_problem(b'{"message": {"a": 1}}') == problem.Problem(message="{'a': 1}")
+    coded = problem.read_problem(b'{"error": {"code": "c", "metadata": 7, "message": null}}')
+    assert coded == problem.Problem(code="c")
 
 
 def test_an_endless_message_is_cut_before_any_pattern_sees_it():
@@ -426,7 +429,7 @@ def test_a_refused_key_is_masked_and_its_origin_named():
 
 @pytest.mark.parametrize("key", ["sk-or-v1-abcdef123", "pk-abcdef-1", "key-abc_def"])
 def test_whatever_looks_like_a_key_is_masked(key):
-    assert key[4:] not in v.hide_keys(f"({key}) and '{key}'")
+    assert key[4:] not in problem.hide_keys(f"({key}) and '{key}'")
 
 
 def test_codes_are_kept_as_text():

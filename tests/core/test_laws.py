@@ -26,7 +26,7 @@ FORBIDDEN_IN_CORE = {
     "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess",
     "sys", "tempfile", "threading", "time", "tqdm", "urllib", "urllib3", "uuid", "warnings",
 }  # fmt: skip
-CORE_FRIENDS = {"options", "inputs", "errors", "guard", "result", "core"}
+CORE_FRIENDS = {"options", "inputs", "errors", "guard", "lists", "result", "core"}
 """Rooms the core may look into: data and settings, no client, shell or engine."""
 
 
@@ -188,3 +188,51 @@ def test_every_room_opens_on_its_own(path):
 )
 def test_every_file_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+# ---------------------------------------------------------------- how large things may be
+
+PACKAGES = [ROOT, *(ROOT.parent / name for name in ADAPTERS)]
+FILES = sorted(path for package in PACKAGES for path in package.glob("**/*.py"))
+LONGEST_FILE, LONGEST_FUNCTION, MOST_METHODS = 400, 50, 25
+BEING_PARTED = {"codec.py": 440}
+"""Files of the core that are longer, and how long they may be until they are parted."""
+FACES = {"EmbeddingClient", "AsyncEmbeddingClient", "OpenRouterEmbeddings", "OpenRouterEmbedding",
+         "OpenRouterObject", "Engine"}  # fmt: skip
+"""Classes as large as what they wrap."""
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT.parent))
+
+
+def code_lines(node):
+    """Lines of a function, without its signature and docstring."""
+    documented = ast.get_docstring(node) is not None
+    first = node.body[1 if documented and len(node.body) > 1 else 0]
+    return node.end_lineno - first.lineno + 1
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_no_file_of_the_core_is_long(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= BEING_PARTED.get(path.name, LONGEST_FILE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_short_and_classes_small(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, FUNCTIONS):
+            assert code_lines(node) <= LONGEST_FUNCTION, node.name
+        elif isinstance(node, ast.ClassDef) and node.name not in FACES:
+            methods = [inner for inner in node.body if isinstance(inner, FUNCTIONS)]
+            assert len(methods) <= MOST_METHODS, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_file_begins_with_its_one_job_and_its_rules(path):
+    """But for rooms, which have a law, and files that say all in a line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    short = len(path.read_text(encoding="utf-8").splitlines()) < 20
+    assert short or path.name == "__init__.py" or "\n\nRules of this file:\n- " in text

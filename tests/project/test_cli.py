@@ -67,7 +67,7 @@ def test_models_lists_every_model_with_what_is_done_for_it(monkeypatch, capsys):
 
 def test_a_failure_is_one_line_on_stderr_and_status_1(monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_BASE", "http://127.0.0.1:9/api/v1")
-    monkeypatch.setattr("openrouter_embed.core.verdict.BACKOFF_BASE", 0.0)
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
     assert cli.main(["models"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("openrouter-embed: No connection to 127.0.0.1:9")

@@ -1,5 +1,8 @@
 """Numbers of a matrix written into Python lists that exist already.
 
+Rules of this file:
+- Lists are made empty first and filled later, a few rows at a time.
+
 A list that is made together with its numbers is young, and the garbage collector goes through all
 numbers of every young list, several times. Lists that grew old while they were empty are left
 alone: that takes a quarter off the whole.

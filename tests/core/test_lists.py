@@ -7,7 +7,7 @@ import gc
 import numpy as np
 import pytest
 
-from openrouter_embed.core.lists import empty_lists, write_lists
+from openrouter_embed.lists import empty_lists, write_lists
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100])

@@ -1,6 +1,8 @@
-"""What to do about a refusal: the sentence that turns an API's message into advice.
+"""What a final error says: the API's message with quotations cut out and advice added.
 
 Rules of this file:
+- A run of the message that also stands in an input is cut out; short runs are ordinary words.
+- The API's own detail stays available as data on the error, never in its text.
 - One table of patterns; the first that fits a refusal gives the advice.
 - Advice names our own options, because that is what the reader can change.
 """
@@ -11,12 +13,15 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from openrouter_embed.core.plan import unit_texts
+from openrouter_embed.errors import APIError, RateLimitError, TransportError
 from openrouter_embed.options.models import KNOWN_MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from openrouter_embed.errors import APIError
+    from openrouter_embed.errors import EmbeddingError
+    from openrouter_embed.inputs import Item
 
 
 def _nearest(model: str) -> str:
@@ -37,6 +42,9 @@ def _fixed(text: str) -> Callable[[str], str]:
     return lambda _: text
 
 
+SHORTEST: Final = 16
+"""Characters from which a shared run counts as a quotation."""
+_MARK: Final = "[input]"
 _UNREASONED: Final = re.compile(r"gave no reason|<html|<!doctype", re.IGNORECASE)
 """A 404 that is no answer of the API's, but of whatever stands at another address."""
 _OTHER_PLACE: Final = "Check `base_url`: it should end in /api/v1."
@@ -78,6 +86,28 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
 )
 
 
+def explain(
+    error: EmbeddingError, units: Sequence[str | Item], model: str, took: float = 0.0
+) -> None:
+    """Complete the message of a final error.
+
+    Args:
+        error: The error; its attempts are known.
+        units: What was sent.
+        model: To which model.
+        took: Seconds since it was first sent.
+    """
+    if isinstance(error, APIError):
+        redact(error, units)
+        advise(error, model)
+        if isinstance(error, RateLimitError) and error.attempts > 1:
+            within = f" in {took:.0f} seconds" if took >= 1 else ""
+            _append(error, f"It was tried {error.attempts} times{within}.")
+    elif isinstance(error, TransportError) and error.attempts > 1:
+        error.message += f" It was tried {error.attempts} times."
+        error.args = (error.message,)
+
+
 def advise(error: APIError, model: str) -> None:
     """Append advice to a refusal's message, if there is any."""
     if error.status not in (400, 404, 422):
@@ -94,3 +124,36 @@ def advise(error: APIError, model: str) -> None:
 def _append(error: APIError, advice: str) -> None:
     error.message = f"{error.message} {advice}"
     error.args = (error.message,)
+
+
+def redact(error: APIError, units: Sequence[str | Item]) -> None:
+    """Replace quotations of these inputs in an API error's message."""
+    texts = [text for unit in units for text in unit_texts(unit)]
+    clean = cut_quotations(error.message, texts)
+    if clean != error.message:
+        error.message = clean
+        error.args = (clean,)
+
+
+def cut_quotations(message: str, texts: Sequence[str]) -> str:
+    """Return the message without the runs it shares with any of the texts."""
+    whole = [text for text in texts if 4 <= len(text) < SHORTEST and text in message]
+    for text in sorted(whole, key=len, reverse=True):
+        message = message.replace(text, _MARK)
+    haystack = "\0".join(" ".join(text.split()) for text in texts if len(text) >= SHORTEST)
+    kept: list[str] = []
+    at = 0
+    while at < len(message):
+        run = _shared_run(message, at, haystack)
+        kept.append(_MARK if run else message[at])
+        at += run or 1
+    return "".join(kept)
+
+
+def _shared_run(message: str, at: int, haystack: str) -> int:
+    size = SHORTEST
+    if at + size > len(message) or message[at : at + size] not in haystack:
+        return 0
+    while at + size < len(message) and message[at : at + size + 1] in haystack:
+        size += 1
+    return size

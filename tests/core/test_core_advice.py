@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openrouter_embed.core.hints import advise
-from openrouter_embed.core.redact import SHORTEST, cut_quotations, redact
+from openrouter_embed.core.advice import SHORTEST, advise, cut_quotations, redact
 from openrouter_embed.errors import BadRequestError, ServerError
 from openrouter_embed.inputs import Item
 
