@@ -15,6 +15,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.core.wire import Abort, Reply, Send, Wait
 from openrouter_embed.engine import make_engine
 from openrouter_embed.errors import EmbeddingError
@@ -256,7 +257,7 @@ class World:
 ANSWER = Reply(
     200, {}, json.dumps({"data": [{"index": 0, "embedding": VECTOR}], "model": "m"}).encode()
 )
-REFUSAL = Reply(429, {}, b"").body or b'{"error": {"message": "slow down"}}'
+REFUSAL = b'{"error": {"message": "slow down"}}'
 
 
 @dataclass(frozen=True)
@@ -282,7 +283,6 @@ class Score:
 
 def score(world: World, begin: float, end: float) -> Score:
     """Judge a stretch of a run, as the server saw it."""
-    limits = world.server.limits
     met = [one for one in world.server.seen if begin <= one.at < end]
     shares = Counter(one.worker for one in met if one.status == 200)
     served = [shares[worker.number] for worker in world.workers]
@@ -310,4 +310,5 @@ def _used(world: World, begin: float, end: float, served: int) -> float:
 
 
 def _tokens(world: World) -> float:
-    return float(world.workers[0].tokens) if hasattr(world.workers[0], "tokens") else 10.0
+    """Return the tokens of a request, as the clients estimate them."""
+    return estimate_tokens(world.workers[0].inputs[0])

@@ -5,18 +5,32 @@ Rules of this file:
 - Time comes in as an argument; the lock comes in too, because calls share the state.
 - Waiting is not done here. Who cannot go stands in a line and is woken when there is room.
 
-The limit starts low, and until the first refusal it grows by `BURST` with every success while it is
-what holds requests back: a server that bears it is used in full after one round trip. A refusal
-for load tells a level at which the server has had enough: the limit goes just below it, though
-never by more than half in one round trip. There it stays, and after a calm of many round trips
-tries one more. A trial that succeeds makes the next come sooner, one that fails makes it come
-later: a server that has recovered is used in full again, one that has not is hardly bothered.
+The rule is AIMD, additive increase and multiplicative decrease: the one that lets strangers who
+share a limit come to equal shares (Chiu and Jain, 1989; TCP; Netflix recommends it for clients).
+It moves a `level`, which need not be whole. It starts low, and until the first refusal it grows by
+`BURST` with every success while it is what holds requests back: a server that bears it is used in
+full after two or three round trips.
 
-Single failures say nothing about load. Many in a row mean that the server is down: the limit falls
-to one until it answers, and a job pauses every sender between two attempts.
+A refusal for load cuts the level by a share. Nothing is read out of the order in which requests
+were sent, for on a network that jitters the server saw another one: the refusals of one round trip
+count once, and how many there were, not which, tells how far the level was off. A success raises
+it, by more the longer the run of successes: a run is the only measure of how crowded a server is
+that every client has, whatever its share. By steps of that size refusals settle at a few percent,
+which is what strangers must bear to notice one another; and because a step hardly depends on the
+level but a cut does, large shares shrink and small ones grow.
 
-The line is served in order, but a call that has no request in flight may pass it: a query is not
-kept waiting by a bulk job, and a call that nobody can wake keeps nobody waiting.
+Below a level of one a client waits between two requests, as long as its level says. A little above
+it does so too, because one and two in flight are far apart. Elsewhere a gap only keeps what waited
+for a cool-down from being sent in one burst. Chance makes gaps longer and shorter, and puts the
+first one after a cool-down anywhere: clients that were refused together come back apart.
+
+Single failures say nothing about load. Many in a row mean that the server is down: the level falls
+to one until it answers, then rises by one with every success to where it was; and a job pauses
+every sender between two attempts.
+
+The line is served in order, and who gives a place back for which others wait joins its end. A call
+that has no request in flight and is not in the line may pass it: a query is not kept waiting by a
+bulk job. Nor does a call that nobody can wake keep others waiting for longer than `GRACE`.
 """
 
 from __future__ import annotations
@@ -41,38 +55,30 @@ CUT: Final = 0.25
 """Share of the level that a refusal takes,"""
 LARGEST_CUT: Final = 4.0
 """but no more requests than this,"""
-LEAST_CUT: Final = 0.1
+LEAST_CUT: Final = 0.08
 """and no smaller share than this."""
 HALF: Final = 0.5
 """Share of the level that all refusals of one round trip leave at least."""
 GAIN: Final = 0.0055
-"""By how much a success raises a level of one: then refusals settle at a few percent."""
+"""By how much a success raises a level of one; a smaller one by less, as the square root."""
 FULL_GAIN: Final = 0.07
+"""By how much it raises a level of `FEW` or more after a long `RUN`."""
 FEW: Final = 4.0
-PER_ROUND_TRIP: Final = 0.6
-"""but a whole round trip's successes by no more than this: so unequal shares become equal."""
+"""Level below which requests go out evenly: there a whole number says too little."""
+PER_ROUND_TRIP: Final = 0.75
+"""By how much all successes of a round trip raise the level at most."""
 RUN: Final = 32
 """Successes in a row after which the level rises faster: refusals are below 3 %."""
 DOUBLING: Final = 16
 """Successes in a row that double the pace beyond `RUN`."""
 LONGEST_GAP: Final = 20.0
 """Seconds between two requests, however crowded the server."""
-SEARCH: Final = 8.0
-"""Level up to which a client that was never served rises at once when it is."""
 STRANGER: Final = 4.0
 """Seconds between two requests, at most, of a client that was never served."""
-LONG: Final = 32
-"""Round trips of full use after which one place is left free now and then,"""
-REST: Final = 4
-"""in one of so many round trips,"""
-MANY: Final = 32
-"""if there are so many."""
 UNKNOWN: Final = 1.0
 """Seconds that a round trip is taken for before there was one."""
 SMOOTH: Final = 0.125
 """Weight of the latest round trip in their average."""
-SPACED: Final = 4.0
-"""Level below which requests go out evenly: in between whole numbers there is nothing else."""
 PACE: Final = 2.0
 """How much faster than answers come requests may go out, so that a pause ends without a burst."""
 SPREAD: Final = 0.5
@@ -193,32 +199,25 @@ class AdaptiveLimit:
         self.round_trip = UNKNOWN
         self._seen = False
         self._run = 0
-        self._busy = 0
         self._safe = 0.0
         self._cut_from = self.level
         self._refused = 0
+        """Refusals of the latest round trip that had any; none if there never was one."""
 
     @property
     def limit(self) -> int:
         """Requests that may be in flight."""
-        if self.level < SPACED and self.epoch:
+        if self.level < FEW and self._refused:
             return math.ceil(self.level)
-        return int(self.level) - self._resting
-
-    @property
-    def _resting(self) -> bool:
-        """Whether a place is left free, so that others who come later find one."""
-        trips = self._busy // self.level
-        return self.level >= MANY and trips >= LONG and trips % REST == 0
+        return int(self.level)
 
     @property
     def gap(self) -> float:
         """Seconds between two requests; none before anything was ever refused."""
-        if not self.epoch:
+        if not self._refused or not (self._seen or self.level < 1):
             return 0.0
-        if self.level < SPACED:
-            return min(LONGEST_GAP, self.round_trip / self.level) if self._seen or self.level < 1 else 0.0
-        return self.round_trip / (PACE * self.level) if self._seen else 0.0
+        pace = self.level if self.level < FEW else PACE * self.level
+        return min(LONGEST_GAP, self.round_trip / pace)
 
     @property
     def opened(self) -> bool:
@@ -228,7 +227,7 @@ class AdaptiveLimit:
     @property
     def ceiling(self) -> int:
         """How far it may come, as far as is known."""
-        return max(self.limit, int(self._safe)) if self.epoch else self.highest
+        return max(self.limit, int(self._safe)) if self._refused else self.highest
 
     @property
     def down(self) -> bool:
@@ -246,10 +245,7 @@ class AdaptiveLimit:
         if signal is Signal.FINE:
             self._answered(took)
             self.luck.succeeded(ticket.number)
-            if self.crowd == ticket.crowd:
-                self._busy = 0
-            elif ticket.epoch == self.epoch:
-                self._busy += 1
+            if self.crowd > ticket.crowd and ticket.epoch == self.epoch:
                 self._grow()
         elif signal is Signal.THROTTLED:
             self.luck.failed(ticket.number)
@@ -271,10 +267,10 @@ class AdaptiveLimit:
         self.level = min(float(self.highest), self.level + self._step())
 
     def _step(self) -> float:
-        if not self.epoch:
-            return BURST
         if self.level < self._safe:
             return 1.0
+        if not self._refused:
+            return BURST
         calm = self._run - RUN
         gain = self._gain(quick=calm > 0)
         pace = 2.0 ** min(8.0, max(0.0, calm / DOUBLING))
@@ -294,13 +290,13 @@ class AdaptiveLimit:
         self._refused += 1
         self._run = 0
         # Who was never served knows nothing of its share: it may look for it once it is.
-        self._safe = 0.0 if self._seen else min(self._start, SEARCH)
+        self._safe = 0.0 if self._seen else self._start
         left = max(HALF * self._cut_from, self._cut_from - self._refused + 1)
         self.level = max(self._least, min(self.level, left))
 
     @property
     def _least(self) -> float:
-        return self.round_trip / (LONGEST_GAP if self._seen else STRANGER)
+        return min(1.0, self.round_trip / (LONGEST_GAP if self._seen else STRANGER))
 
     def _fall(self) -> None:
         self._safe = self.level
