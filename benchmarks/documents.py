@@ -15,6 +15,11 @@ def read_result(name: str) -> dict:
     return json.loads((HERE / "results" / f"{name}.json").read_text())
 
 
+def has_result(name: str) -> bool:
+    """Say whether a benchmark was run."""
+    return (HERE / "results" / f"{name}.json").exists()
+
+
 def publish(name: str, text: str) -> None:
     """Write a document; with `--check` only say whether the one at hand is up to date."""
     target = DOCS / name

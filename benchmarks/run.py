@@ -5,8 +5,8 @@ Rules of this file:
 - Ratios are taken within a round and their median is reported, so drift of the machine cancels.
 - What was aimed at is printed with what was reached, and so is a miss.
 
-Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; 1, 2, 3, 4, 4s, 7 and 7z are rows of
-`workloads.py`, 5, 6 and 8 are `imports.py`, `llama_index_build.py` and `stages.py`.
+Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; `floats` is all of 7 to 7z. Those and 1
+to 4s are rows of `workloads.py`; 5, 6 and 8 are `imports.py`, `llama_index_build.py`, `stages.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from workloads import WORKLOADS, Aim, Workload
 
 HERE = pathlib.Path(__file__).parent
 SCRIPTS = {"5": "imports.py", "6": "llama_index_build.py", "8": "stages.py"}
+GROUPS = {"floats": ("7", "7f", "7l", "7z", "7d")}
 PACKAGES = (
     "openai", "langchain-core", "langchain-openai", "llama-index-core",
     "llama-index-embeddings-openai", "openrouter", "litellm", "baseten-performance-client",
-    "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64",
+    "requests", "urllib3", "aiohttp", "numpy", "msgspec", "pybase64", "pysimdjson", "isal",
 )  # fmt: skip
 OFFLINE = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 """Without it litellm asks the network for prices when it is imported."""
@@ -38,10 +39,19 @@ def main() -> None:
     name = sys.argv[1]
     if name in SCRIPTS:
         sys.exit(subprocess.call([sys.executable, str(HERE / SCRIPTS[name]), *sys.argv[2:]]))
-    load = WORKLOADS[name]
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else load.rounds
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else None
     only = [word.lower() for word in sys.argv[3:]]
+    for one in GROUPS.get(name, (name,)):
+        run(one, rounds, only)
+
+
+def run(name: str, rounds: int | None, only: list[str]) -> None:
+    """Measure one workload."""
+    load = WORKLOADS[name]
+    rounds = rounds or load.rounds
     subjects = [s for s in load.subjects if not only or any(word in s.lower() for word in only)]
+    if not subjects:
+        return
     samples: Samples = {subject: [] for subject in subjects}
     before = machine()
     for number in range(rounds):
@@ -51,6 +61,7 @@ def main() -> None:
     rows = table(load, samples, rounds)
     found = [reached(aim, samples) for aim in load.aims if {aim.ours, *aim.rivals} <= set(samples)]
     found += [used(subject, most, rows) for subject, most in load.most_mb if subject in rows]
+    print(f"load: {os.getloadavg()[0]:.1f} over the last minute")
     if not only:
         content = {"title": load.title, "rounds": rounds, "rows": rows, "aims": found, **before}
         write(f"workload-{name}", content)
@@ -63,8 +74,16 @@ def machine() -> dict[str, object]:
             "processors": os.cpu_count(), "load before": os.getloadavg()[0],
             "python": sys.version.split()[0],
         },
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: number for name in PACKAGES if (number := version(name))},
     }  # fmt: skip
+
+
+def version(name: str) -> str | None:
+    """Return the version of a package, if it is installed: not every workload needs them all."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def write(name: str, content: dict) -> None:

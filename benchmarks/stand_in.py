@@ -5,7 +5,7 @@ Rules of this file:
 - Text `bench 000017 …` gets vector 17 modulo the pool, so a client's vectors can be checked.
 - Latency is per request and per text; nothing else is ever slow on purpose.
 
-Usage: python benchmarks/stand_in.py PORT WIDTH LATENCY LATENCY_PER_TEXT [gzip]
+Usage: python benchmarks/stand_in.py PORT WIDTH LATENCY LATENCY_PER_TEXT [gzip] [long]
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 POOL = 512
+LONG = "long" in sys.argv[5:]
+"""Whether floats are written with all their digits."""
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
 
 
@@ -163,12 +165,17 @@ def _stored(text: bytes) -> bytes:
 @functools.cache
 def _pieces(width: int, encoding: str) -> list[bytes]:
     """Return an answer's parts up to the index; made while the first client warms up."""
-    write = {"base64": _base64, "float": _numbers}[encoding]
+    write = {"base64": _base64, "float": _long_numbers if LONG else _numbers}[encoding]
     return [b'{"object":"embedding","embedding":%b,"index":' % write(row) for row in pool(width)]
 
 
 def _base64(row: np.ndarray) -> bytes:
     return b'"%b"' % base64.b64encode(row.tobytes())
+
+
+def _long_numbers(row: np.ndarray) -> bytes:
+    """Write each float32 as the double it is, which takes 17 digits, as some hosts do."""
+    return json.dumps(row.tolist(), separators=(",", ":")).encode()
 
 
 def _numbers(row: np.ndarray) -> bytes:

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 MODEL = "openai/text-embedding-3-small"
+FLOAT_MODEL = "vendor/any-model"
+"""A model that is asked for floats, and 64 to a request to begin with, as most are."""
+ACCELERATORS = ("simdjson", "isal")
 KEY = "sk-bench"
 Embed = Callable[[Sequence[str]], Any]
 
@@ -33,15 +38,28 @@ class Subject:
     texts: int | None = None
 
 
-def _client(url: str, **options: Any) -> Any:
+def _client(url: str, model: str = MODEL) -> Any:
     from openrouter_embed import EmbeddingClient
 
-    return EmbeddingClient(MODEL, api_key=KEY, base_url=url, **options)
+    return EmbeddingClient(model, api_key=KEY, base_url=url)
 
 
-def _ours(method: str, encoding: str = "auto") -> Callable[[str], Embed]:
+def _require_extra() -> None:
+    """A figure for the extra must not be one without it."""
+    for name in ACCELERATORS:
+        importlib.import_module(name)
+
+
+def _hide_extra() -> None:
+    """Measure what those get who did not install the extra `fast`."""
+    for name in ACCELERATORS:
+        sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail
+
+
+def _ours(method: str, model: str = MODEL, *, extra: bool = True) -> Callable[[str], Embed]:
     def make(url: str) -> Embed:
-        client = _client(url, encoding_format=encoding)
+        _require_extra() if extra else _hide_extra()
+        client = _client(url, model)
         if method == "numpy":
             return lambda texts: client.embed(texts, role="document").vectors
         if method == "async":
@@ -71,20 +89,20 @@ def _one(make: Callable[[str], Any], method: str) -> Callable[[str], Embed]:
     return single
 
 
-def _ours_langchain(method: str) -> Callable[[str], Embed]:
-    return lambda url: getattr(_langchain_ours(url), method)
+def _ours_langchain(method: str, model: str = MODEL) -> Callable[[str], Embed]:
+    return lambda url: getattr(_langchain_ours(url, model), method)
 
 
-def _langchain_ours(url: str) -> Any:
+def _langchain_ours(url: str, model: str = MODEL) -> Any:
     from langchain_openrouter_embed import OpenRouterEmbeddings
 
-    return OpenRouterEmbeddings(model=MODEL, api_key=KEY, base_url=url)
+    return OpenRouterEmbeddings(model=model, api_key=KEY, base_url=url)
 
 
-def _ours_llama_index(url: str) -> Any:
+def _ours_llama_index(url: str, model: str = MODEL) -> Any:
     from llama_index_openrouter_embed import OpenRouterEmbedding
 
-    return OpenRouterEmbedding(model_name=MODEL, api_key=KEY, api_base=url)
+    return OpenRouterEmbedding(model_name=model, api_key=KEY, api_base=url)
 
 
 def _langchain_model(url: str, **options: Any) -> Any:
@@ -250,8 +268,20 @@ SUBJECTS: dict[str, Subject] = {
     "ours, client, numpy": Subject(_ours("numpy")),
     "ours, client, lists": Subject(_ours("lists")),
     "ours, async client, numpy": Subject(_ours("async")),
-    "ours, client, numpy, floats asked": Subject(_ours("numpy", "float")),
-    "ours, client, lists, floats asked": Subject(_ours("lists", "float")),
+    "ours, floats, client, numpy": Subject(_ours("numpy", FLOAT_MODEL)),
+    "ours, floats, client, numpy, no extra": Subject(_ours("numpy", FLOAT_MODEL, extra=False)),
+    "ours, floats, client, lists": Subject(_ours("lists", FLOAT_MODEL)),
+    "ours, floats, client, lists, no extra": Subject(_ours("lists", FLOAT_MODEL, extra=False)),
+    "ours, floats, async client, numpy": Subject(_ours("async", FLOAT_MODEL)),
+    "ours, floats, async client, numpy, no extra": Subject(
+        _ours("async", FLOAT_MODEL, extra=False)
+    ),
+    "ours, floats, LangChain embed_documents": Subject(
+        _ours_langchain("embed_documents", FLOAT_MODEL)
+    ),
+    "ours, floats, LlamaIndex get_text_embedding_batch": Subject(
+        lambda url: _ours_llama_index(url, FLOAT_MODEL).get_text_embedding_batch
+    ),
     "ours, LangChain embed_documents": Subject(_ours_langchain("embed_documents")),
     "ours, LangChain embed_documents_array": Subject(_ours_langchain("embed_documents_array")),
     "ours, LlamaIndex get_text_embedding_batch": Subject(

@@ -31,7 +31,8 @@ class Workload:
 
     Attributes:
         texts: Inputs of one measurement.
-        server: Width, latency in seconds, latency per text, and `gzip` if answers are zipped.
+        server: Width, latency in seconds, latency per text, and `gzip` for zipped answers, `long`
+            for numbers of 17 digits.
         mode: `bulk`, `queries` one after the other, or `stream`.
         most_mb: Subject and the peak memory over the start that it should not pass, in MB.
     """
@@ -57,8 +58,15 @@ QUERY = "ours, client, one query"
 LC_QUERY = "ours, LangChain embed_query"
 LI_QUERY = "ours, LlamaIndex get_query_embedding"
 STREAM = "ours, client, stream"
-FLOATS = "ours, client, numpy, floats asked"
-FLOAT_LISTS = "ours, client, lists, floats asked"
+FLOATS = "ours, floats, client, numpy"
+FLOATS_ASYNC = "ours, floats, async client, numpy"
+FLOAT_LISTS = "ours, floats, client, lists"
+FLOATS_LANGCHAIN = "ours, floats, LangChain embed_documents"
+FLOATS_LLAMA_INDEX = "ours, floats, LlamaIndex get_text_embedding_batch"
+NO_EXTRA = ", no extra"
+BOTH_FLOATS = (FLOATS, FLOATS + NO_EXTRA)
+BOTH_LISTS = (FLOAT_LISTS, FLOAT_LISTS + NO_EXTRA)
+BOTH_ASYNC = (FLOATS_ASYNC, FLOATS_ASYNC + NO_EXTRA)
 
 LC = "LangChain OpenAIEmbeddings, default"
 LC_BEST = "LangChain OpenAIEmbeddings, best (256)"
@@ -112,11 +120,29 @@ WORKLOADS = {
     ),
     "7": Workload(
         "10,000 texts x 1536, answers in floats, no latency", 10_000, ("1536", "0", "0"),
-        (FLOATS, FLOAT_LISTS, "openrouter SDK, floats", *BASETEN_NUMPY, SESSION),
+        (*BOTH_FLOATS, *BOTH_LISTS, *BOTH_ASYNC, *BASETEN_NUMPY, *BASETEN_LISTS,
+         "openrouter SDK, floats", SESSION),
+        (Aim(FLOATS, BASETEN_NUMPY, 0.8), Aim(FLOATS, BASETEN_NUMPY[:1], 1),
+         Aim(FLOAT_LISTS, BASETEN_LISTS, 0.8)),
+    ),
+    "7f": Workload(
+        "10,000 texts x 1536, answers in floats of 17 digits, no latency", 10_000,
+        ("1536", "0", "0", "long"), (*BOTH_FLOATS, *BASETEN_NUMPY),
+        (Aim(FLOATS, BASETEN_NUMPY, 0.8), Aim(FLOATS, BASETEN_NUMPY[:1], 1)),
+    ),
+    "7l": Workload(
+        "10,000 texts x 1536, answers in floats, 150 ms + 1 ms per text", 10_000,
+        ("1536", "0.15", "0.001"), (*BOTH_FLOATS, *BOTH_ASYNC, *WIDE_NUMPY),
     ),
     "7z": Workload(
         "10,000 texts x 1536, answers in gzipped floats, no latency", 10_000,
         ("1536", "0", "0", "gzip"),
-        (FLOATS, FLOAT_LISTS, "openrouter SDK, floats", SESSION),
+        (*BOTH_FLOATS, *BOTH_ASYNC, "openrouter SDK, floats", SESSION),
+        (Aim(FLOATS_ASYNC, (FLOATS_ASYNC + NO_EXTRA,), 2),),
+    ),
+    "7d": Workload(
+        "10,000 texts x 1536 to lists, no latency: LlamaIndex beside LangChain", 10_000,
+        ("1536", "0", "0"), (LANGCHAIN, LLAMA_INDEX, FLOATS_LANGCHAIN, FLOATS_LLAMA_INDEX),
+        (Aim(LLAMA_INDEX, (LANGCHAIN,), 0.8), Aim(FLOATS_LLAMA_INDEX, (FLOATS_LANGCHAIN,), 0.8)),
     ),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from openrouter_embed.core.growth import Growth
     from openrouter_embed.core.plan import Limits, Plan
     from openrouter_embed.inputs import Item
 
@@ -59,6 +60,11 @@ class Batch:
         rest = self.retries, self.causes, self.hunted, self.depth, self.waits
         return Batch(self.units, self.attempts + 1, *rest, min(now, self.begun))
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Return two batches that have been through the same."""
+        half = len(self.units) // 2
+        return replace(self, units=self.units[:half]), replace(self, units=self.units[half:])
+
 
 class Backlog:
     """What one call still has to send.
@@ -68,10 +74,11 @@ class Backlog:
         due: The moment from which something may be sent again, if anything is to be.
     """
 
-    def __init__(self, plan: Plan, limits: Limits, *, spread: bool) -> None:
+    def __init__(self, plan: Plan, limits: Limits, growth: Growth, *, spread: bool) -> None:
         self.fresh = len(plan.units)
         self.due: float | None = None
         self._packer = Packer(plan, limits)
+        self._growth = growth
         self._spread = spread
         self._numbers = itertools.count()
         self._again: list[tuple[float, int, Batch]] = []
@@ -93,23 +100,28 @@ class Backlog:
             batch = heapq.heappop(self._again)[2]
             self.due = self._again[0][0] if self._again else None
             return batch
-        units = self._packer.take(spread if self._spread else 1, probe=probe and self._spread)
+        spread = max(1, spread) if self._spread else 1
+        tried = self._growth.begin(self.fresh, spread)
+        units = self._packer.take(
+            1 if tried else spread,
+            probe=probe and self._spread and not tried,
+            more=tried or self._growth.proven,
+        )
         self.fresh -= len(units)
         return Batch(units)
 
-    def put_back(self, batch: Batch, ready: float = AT_ONCE) -> None:
-        """Have a batch sent again, from a moment on."""
-        heapq.heappush(self._again, (ready, next(self._numbers), batch))
+    def put_back(self, batch: Batch, ready: float = AT_ONCE, *, halved: bool = False) -> None:
+        """Have a batch, or both halves of it, sent again from a moment on."""
+        for part in batch.halves() if halved else (batch,):
+            heapq.heappush(self._again, (ready, next(self._numbers), part))
         self.due = self._again[0][0]
 
     def put_halves(self, batch: Batch, *, smaller: bool) -> None:
         """Have both halves of a refused batch sent; `smaller` keeps later ones as small."""
-        half = len(batch.units) // 2
         if smaller:
-            limits = self._packer.limits
+            limits, half = self._packer.limits, len(batch.units) // 2
             self._packer.limits = replace(limits, inputs=min(limits.inputs, half))
-        for units in (batch.units[:half], batch.units[half:]):
-            self.put_back(Batch(units, attempts=batch.attempts, hunted=True))
+        self.put_back(Batch(batch.units, attempts=batch.attempts, hunted=True), halved=True)
 
     def drop(self, lost: Callable[[int], bool]) -> None:
         """Send no more parts of an input that has failed: they would be paid in vain."""
@@ -128,18 +140,20 @@ class Packer:
         self._at = 0
         self.remaining = len(plan.units)
 
-    def take(self, spread: int, *, probe: bool = False) -> Sequence[int]:
+    def take(self, spread: int, *, probe: bool = False, more: bool = False) -> Sequence[int]:
         """Return the units of the next request.
 
         Args:
             spread: Over how many requests the call is to be spread.
             probe: Whether nothing is known of the server yet: a large call then begins with small
                 requests, whose answers come soon and whose refusal costs little.
+            more: Whether it may be larger than the careful ones.
         """
         run = self._left[0]
         even = math.ceil(len(self._plan.units) / max(1, spread))
         wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
-        most = min(self.limits.inputs, wanted, len(run) - self._at)
+        inputs = max(self.limits.inputs, self.limits.most if more else 0)
+        most = min(inputs, wanted, len(run) - self._at)
         size = self._fit(run, most)
         batch = run[self._at : self._at + size]
         self._at += size

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-import struct
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +18,7 @@ import msgspec
 import numpy as np
 import pybase64
 
-from openrouter_embed.core import edges
+from openrouter_embed.core import edges, floats
 from openrouter_embed.errors import InvalidResponseError
 from openrouter_embed.guard import printable
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float32]
-    Row = bytes | list[float]
 
 _FLOAT32_LE = np.dtype("<f4")
 _INDEX = re.compile(rb"(?:0|[1-9][0-9]{0,8})\Z")
@@ -58,7 +55,6 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_floats = msgspec.json.Decoder(list[float]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _unpack = pybase64.b64decode
 _decode_any = msgspec.json.Decoder().decode
@@ -118,7 +114,7 @@ def decode(
     )
 
 
-def _read(text: bytes, count: int) -> tuple[_Answer, Sequence[Row]]:
+def _read(text: bytes, count: int) -> tuple[_Answer, Sequence[bytes]]:
     """Return what an answer says and its vectors, one for each input, without their order."""
     found = edges.cut(text, count)
     if found is not None:
@@ -134,7 +130,7 @@ def _read(text: bytes, count: int) -> tuple[_Answer, Sequence[Row]]:
     if found is None:
         _refuse_repeated_keys(text)
     vectors = [memoryview(item.embedding) for item in answer.data]
-    return answer, _read_rows([each[0] for each in vectors], [each[1:-1] for each in vectors])
+    return answer, _read_rows([each[0] for each in vectors], [_inner(each) for each in vectors])
 
 
 def _parse(text: bytes) -> _Answer:
@@ -237,20 +233,28 @@ def _index(raw: msgspec.Raw, at: int) -> int:
     return int(token)
 
 
-def _read_rows(openings: Sequence[int], contents: Sequence[memoryview]) -> Sequence[Row]:
-    """Decode vectors, each given by what it begins with and what stands within."""
-    if set(openings) == {edges.QUOTE}:
+def _inner(vector: memoryview) -> memoryview:
+    """Return a vector as `edges` would have cut it out."""
+    return vector[1:-1] if vector[0] == edges.QUOTE else vector
+
+
+def _read_rows(openings: Sequence[int], contents: Sequence[memoryview]) -> Sequence[bytes]:
+    """Decode vectors, given by what each begins with and as `edges.Cut` holds them."""
+    kinds = set(openings)
+    if kinds == {edges.BRACKET}:
+        return floats.read_lists(contents)
+    if kinds == {edges.QUOTE}:
         with contextlib.suppress(ValueError):
             return [_unpack(content, validate=True) for content in contents]
     pairs = zip(openings, contents, strict=True)
     return [_components(opening, content, at) for at, (opening, content) in enumerate(pairs)]
 
 
-def _components(opening: int, content: memoryview, at: int) -> Row:
+def _components(opening: int, content: memoryview, at: int) -> bytes:
     if opening == edges.QUOTE:
         return _from_base64(content, at)
     if opening == edges.BRACKET:
-        return _from_floats(content, at)
+        return floats.read_list(content, at)
     raise InvalidResponseError(
         f"Item {at} of the answer is neither a list of numbers nor base64.",
         reason="component",
@@ -274,21 +278,8 @@ def _bad_base64(at: int) -> InvalidResponseError:
     )
 
 
-def _from_floats(content: memoryview, at: int) -> list[float]:
-    try:
-        return _decode_floats(b"[%b]" % bytes(content))
-    except (msgspec.DecodeError, RecursionError) as error:
-        finite = "out of range" not in str(error)
-    raise InvalidResponseError(
-        f"Item {at} of the answer holds something that is not a "
-        f"{'number' if finite else 'finite number'}.",
-        reason="component" if finite else "not_finite",
-        index=at,
-    )
-
-
-def _common_width(rows: Sequence[Row], width: int | None) -> int:
-    alike = len({(type(row), len(row)) for row in rows}) == 1
+def _common_width(rows: Sequence[bytes], width: int | None) -> int:
+    alike = len(set(map(len, rows))) == 1
     widths = [_width(row, at) for at, row in enumerate(rows[:1] if alike else rows)]
     wanted = width or widths[0]
     for at, have in enumerate(widths):
@@ -301,12 +292,10 @@ def _common_width(rows: Sequence[Row], width: int | None) -> int:
     return wanted
 
 
-def _width(row: Row, at: int) -> int:
-    have = len(row)
-    if isinstance(row, bytes):
-        have, rest = divmod(have, 4)
-        if rest:
-            raise _bad_base64(at)
+def _width(row: bytes, at: int) -> int:
+    have, rest = divmod(len(row), 4)
+    if rest:
+        raise _bad_base64(at)
     if not have:
         raise InvalidResponseError(
             f"Item {at} of the answer is an empty vector.", reason="dimension", index=at
@@ -314,22 +303,12 @@ def _width(row: Row, at: int) -> int:
     return have
 
 
-def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[Row]) -> None:
-    packed = [row for row in rows if isinstance(row, bytes)]
-    if len(packed) == len(rows) and order == range(len(rows)):
-        _fill_in_order(matrix, packed)
+def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes]) -> None:
+    if order == range(len(rows)):
+        _fill_in_order(matrix, rows)
         return
     for position, row in zip(order, rows, strict=True):
-        if isinstance(row, bytes):
-            matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
-        else:
-            with np.errstate(over="ignore"):
-                matrix[position] = np.frombuffer(_doubles(row))
-
-
-def _doubles(row: Sequence[float]) -> bytes:
-    """Pack numbers for numpy, which takes three times as long to read them from a list."""
-    return struct.pack(f"{len(row)}d", *row)
+        matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
 
 
 def _fill_in_order(matrix: Matrix, rows: Sequence[bytes]) -> None:
@@ -378,59 +357,3 @@ def _usage(raw: msgspec.Raw) -> Mapping[str, Any] | None:
     except (msgspec.DecodeError, RecursionError, ValueError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-class TooLargeError(Exception):
-    """A body grew past its limit; for shells, which answer with a fault."""
-
-
-class ContentError(Exception):
-    """A body is not what its `Content-Encoding` says; for shells, which answer with a fault."""
-
-
-def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """Undo one layer of gzip or deflate, never producing more than `limit` bytes.
-
-    Both shells read raw bytes and call this, so a bomb, a truncated stream or an encoding that
-    nobody offered is the same fault in both.
-
-    Raises:
-        TooLargeError: More than `limit` bytes would come out.
-        ContentError: The bytes are not a complete stream of that encoding.
-    """
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return body
-    modes = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}.get(name)
-    if modes is None:
-        raise ContentError(name)
-    for mode in modes:
-        try:
-            out = _inflate(body, mode, limit)
-        except zlib.error:
-            continue
-        if out is not None:
-            return out
-    raise ContentError(name)
-
-
-def _inflate(body: bytes, mode: int, limit: int) -> bytes | None:
-    """Decompress in pieces, so that a bomb is given up before its output is joined.
-
-    Returns:
-        The whole output; `None` if the stream is cut or more follows it.
-    """
-    stream = zlib.decompressobj(mode)
-    pieces: list[bytes] = []
-    size = 0
-    while not stream.eof:
-        piece = stream.decompress(body, limit // 8 + 1)
-        body = stream.unconsumed_tail
-        if not piece and not body:
-            break
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            raise TooLargeError
-    whole = stream.eof and not stream.unused_data
-    return b"".join(pieces) if whole else None

@@ -35,7 +35,7 @@ class Cut(NamedTuple):
     Attributes:
         between: The text with empty vectors in their places.
         openings: What each vector begins with, `QUOTE` or `BRACKET`.
-        contents: Each vector without its quotes or brackets.
+        contents: Each vector: a string without its quotes, a list with its brackets.
     """
 
     between: bytes
@@ -65,7 +65,8 @@ def cut(text: bytes, count: int) -> Cut | None:
             return None
         pieces.append(text[end : start + 1])
         openings.append(text[start])
-        contents.append(whole[start + 1 : last])
+        quoted = text[start] == QUOTE
+        contents.append(whole[start + 1 : last] if quoted else whole[start : last + 1])
         end = last
     pieces.append(text[end:])
     between = b"".join(pieces)

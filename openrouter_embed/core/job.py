@@ -25,6 +25,7 @@ from openrouter_embed.core.callbacks import Listener
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
+from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.pacing import Pacer, Signal, Ticket
@@ -85,7 +86,8 @@ class Job:
         self._memory = memory
         self._callbacks = callbacks
         self._ledger = ledger or Ledger()
-        self._backlog = Backlog(plan, call.limits, spread=call.spread)
+        self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
+        self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
         self._space = f"{settings.model} {settings.dimensions}"
         width = settings.dimensions or memory.width(self._space)
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
@@ -248,6 +250,7 @@ class Job:
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
                 self._accepted(request_id, usage, now)
+                self._growth.landed(len(flight.batch.units), now - flight.sent)
                 left, flow = len(self._flights), self._flow
                 flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
@@ -293,6 +296,7 @@ class Job:
     def _settle(self, flight: Flight, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """Have a batch that failed sent again, or follow up its failure."""
         batch = flight.batch
+        halved = self._growth.failed(len(batch.units), verdict)
         if self._error is not None:
             self._fail(batch, verdict)
             return
@@ -304,14 +308,16 @@ class Job:
             self._backlog.put_back(batch, now)
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
-        elif self._tried_again(batch, verdict, now):
+        elif self._tried_again(batch, verdict, now, halved=halved):
             pass
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
+        elif halved:
+            self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
             self._fail(batch, verdict, took=now - batch.begun)
 
-    def _tried_again(self, batch: Batch, verdict: Verdict, now: float) -> bool:
+    def _tried_again(self, batch: Batch, verdict: Verdict, now: float, *, halved: bool) -> bool:
         """Have a batch sent again, if that may help, and others wait where that helps."""
         chance, pacer, settings = self._callbacks.chance(), self._pacer, self._call.settings
         deadline = self._call.deadline
@@ -342,7 +348,7 @@ class Job:
             pacer.cool_down(now + backoff(min(batch.retries, 1), chance))
         retries, causes = batch.retries + 1, (*batch.causes, verdict.cause)
         again = replace(batch, retries=retries, causes=causes, waits=batch.waits + waits)
-        self._backlog.put_back(again, ready)
+        self._backlog.put_back(again, ready, halved=halved)
         return True
 
     def _follow_suspects(self) -> None:

@@ -14,6 +14,7 @@ class ModelMemory:
         self._floats: set[str] = set()
         self._hosts: dict[str, str] = {}
         self._widths: dict[str, int] = {}
+        self._larger: dict[str, bool] = {}
 
     def width(self, space: str) -> int | None:
         """Return the width of vectors seen in a space; every later one must have it, too."""
@@ -38,3 +39,15 @@ class ModelMemory:
     def blame(self, model: str) -> None:
         """Remember that base64 failed for this model."""
         self._floats.add(model)
+
+    def bears_more(self, route: str) -> bool | None:
+        """Whether requests larger than the careful ones pass that way; `None` if untried."""
+        return self._larger.get(route)
+
+    def bore(self, route: str) -> None:
+        """Remember that a larger request came back; once one has failed that counts no more."""
+        self._larger.setdefault(route, True)
+
+    def doubt_more(self, route: str) -> None:
+        """Remember that a larger one failed, for good."""
+        self._larger[route] = False

@@ -16,6 +16,7 @@ from openrouter_embed.core.codec import encode
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import Item
+from openrouter_embed.options.models import CAREFUL_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,11 +134,20 @@ MEDIA_TOKENS: Final = 270
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request may hold."""
+    """How much one request may hold.
+
+    Attributes:
+        inputs: Inputs, on the careful side.
+        tokens: Estimated tokens.
+        size: Bytes of inputs.
+        most: Inputs that are tried once the careful number was borne; not above it where a limit
+            is known.
+    """
 
     inputs: int
     tokens: int
     size: int = MAX_REQUEST_BYTES
+    most: int = 0
 
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -150,9 +160,11 @@ def make_limits(settings: Settings) -> Limits:
     profile = settings.profile
     width = settings.dimensions or profile.dimensions or 4096
     answerable = max(1, MAX_ANSWER_BYTES // (_FLOAT_TEXT * width))
+    known = settings.max_batch_inputs or profile.max_batch_inputs != CAREFUL_INPUTS
     return Limits(
         settings.max_batch_inputs or min(profile.max_batch_inputs, answerable),
         settings.max_batch_tokens or profile.max_batch_tokens,
+        most=0 if known else min(2 * CAREFUL_INPUTS, answerable),
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from aiohttp import web
 
+from openrouter_embed.clock import call_later, monotonic, wall
 from openrouter_embed.emulator import answers, errors
 from openrouter_embed.emulator.errors import ApiError
 from openrouter_embed.emulator.ledger import Ledger, Seat
@@ -76,7 +76,7 @@ class Server:
     # Embeddings
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
-        started = time.monotonic()
+        started = monotonic()
         seat = self.ledger.begin()
         try:
             return await self._answer(request, seat, started)
@@ -197,7 +197,7 @@ class Server:
 
     def _now(self) -> float:
         fixed = self._options.fixed_time
-        return time.time() if fixed is None else fixed
+        return wall() if fixed is None else fixed
 
     def _headers(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         fixed = self._options.fixed_time
@@ -222,6 +222,12 @@ class Server:
 
 
 async def _sleep_until(moment: float) -> None:
-    rest = moment - time.monotonic()
+    rest = moment - monotonic()
     if rest > 0:
-        await asyncio.sleep(rest)
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        cancel = call_later(loop, rest, over.set)
+        try:
+            await over.wait()
+        finally:
+            cancel()

@@ -246,8 +246,9 @@ def check_proxy(name: str, value: object) -> str | None:
         return None
     url = check_text(name, value)
     parts = _split(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _plain_url(url):
-        raise ConfigurationError(f"`{name}` must be an http(s) URL.")
+    kinds = ("http", "https", "socks5", "socks5h")
+    if parts.scheme not in kinds or not parts.hostname or not _plain_url(url):
+        raise ConfigurationError(f"`{name}` must be the URL of an http(s) or socks5(h) proxy.")
     return url
 
 

@@ -22,6 +22,8 @@ Role = Literal["query", "document"]
 Confidence = Literal["recorded", "documented", "reported", "assumed"]
 
 ROLES: Final = ("query", "document")
+CAREFUL_INPUTS: Final = 64
+"""Inputs per request where nobody documents a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class ModelProfile:
     query_instruction: str | None = None
     dimensions: int | None = None
     allowed_dimensions: range | frozenset[int] | None = None
-    max_batch_inputs: int = 64
+    max_batch_inputs: int = CAREFUL_INPUTS
     max_batch_tokens: int = 100_000
     max_input_tokens: int | None = None
     base64: bool = False

@@ -233,7 +233,9 @@ class OptionTable:
         "USD that the client may spend in its life; what would pass it is not sent.",
     )
     proxy: str | None = option(
-        checks.check_proxy, "URL of an HTTP proxy; else the environment's.", shown=False
+        checks.check_proxy,
+        "URL of a proxy, HTTP or with the extra `socks` SOCKS; else the environment's.",
+        shown=False,
     )
     ca_bundle: str | None = option(
         checks.check_ca_bundle,

@@ -15,86 +15,53 @@ import io
 import socket
 import ssl
 import threading
-import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.clock import call_later, monotonic, wall
+from openrouter_embed.core import wire
+from openrouter_embed.core.inflate import TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
-    SOCKET_SLACK,
     Abort,
     Driven,
     Fault,
     FaultKind,
     Outcome,
-    Reply,
     Request,
     Send,
     Wait,
-    fault,
 )
-from openrouter_embed.errors import EmbeddingError
-from openrouter_embed.shells.route import find_route
-from openrouter_embed.shells.shared import (
-    FramingError,
-    check_head,
-    check_status,
-    conceal,
-    forget_frames,
-    unforeseen,
-)
+from openrouter_embed.shells import shared
+from openrouter_embed.shells.route import Route, find_route
+from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable
 
     from openrouter_embed.options.settings import Settings
 
-# The first type that occurs anywhere in an exception's chain decides.
-_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
-    (ssl.SSLError, FaultKind.TLS),
-    (ssl.CertificateError, FaultKind.TLS),
-    (aiohttp.ClientSSLError, FaultKind.TLS),
-    (socket.gaierror, FaultKind.DNS),
-    (aiohttp.ClientHttpProxyError, FaultKind.PROXY),
-    (aiohttp.ClientConnectorError, FaultKind.CONNECT),
-    (aiohttp.ConnectionTimeoutError, FaultKind.CONNECT),
-    (asyncio.TimeoutError, FaultKind.TIMEOUT),
-    (aiohttp.ServerDisconnectedError, FaultKind.RESET),
-    (http_exceptions.BadStatusLine, FaultKind.PROTOCOL),
-    (aiohttp.ClientPayloadError, FaultKind.TRUNCATED),
-    (http_exceptions.BadHttpMessage, FaultKind.FRAMING),
-    (FramingError, FaultKind.FRAMING),
-    (UnicodeError, FaultKind.DNS),
-    (aiohttp.InvalidURL, FaultKind.DNS),
-    (aiohttp.ClientOSError, FaultKind.RESET),
-    (OSError, FaultKind.RESET),
-    (aiohttp.ClientError, FaultKind.PROTOCOL),
+    Tell = Callable[[int, Outcome | BaseException | None], None]
+
+_FAULTS: Final[Table] = (
+    ((ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError), FaultKind.TLS),
+    ((socket.gaierror,), FaultKind.DNS),
+    ((aiohttp.ClientHttpProxyError,), FaultKind.PROXY),
+    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), FaultKind.CONNECT),
+    (("python_socks",), FaultKind.CONNECT),
+    ((asyncio.TimeoutError,), FaultKind.TIMEOUT),
+    ((aiohttp.ServerDisconnectedError,), FaultKind.RESET),
+    ((http_exceptions.BadStatusLine,), FaultKind.PROTOCOL),
+    ((aiohttp.ClientPayloadError,), FaultKind.TRUNCATED),
+    ((http_exceptions.BadHttpMessage, FramingError), FaultKind.FRAMING),
+    ((UnicodeError, aiohttp.InvalidURL), FaultKind.DNS),
+    ((aiohttp.ClientOSError, OSError), FaultKind.RESET),
+    ((aiohttp.ClientError,), FaultKind.PROTOCOL),
 )
-
-
-def classify(error: BaseException, *, in_body: bool) -> FaultKind | None:
-    """Return the kind of an exception of `aiohttp` or the standard library."""
-    chain = list(_linked(error))
-    for wanted, kind in _FAULTS:
-        if any(isinstance(link, wanted) for link in chain):
-            return FaultKind.TRUNCATED if in_body and kind is FaultKind.RESET else kind
-    return None
-
-
-def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    yield error
-    if depth < 6:
-        inner = (error.__cause__, error.__context__, getattr(error, "os_error", None))
-        for link in inner:
-            if isinstance(link, BaseException):
-                yield from _linked(link, depth + 1)
-
-
 GRACE: Final = 1.0
 """Seconds that cancelled requests have to end; a limiter may swallow its cancellation."""
 LARGE_BODY: Final = 512 * 1024
@@ -114,22 +81,17 @@ async def _on_reuse(_: Any, context: Any, __: Any) -> None:
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer that is none while its status is below 200; of those aiohttp waits only for 101."""
+    """An answer that is refused with a status below 200; of those aiohttp itself skips all but 101.
+
+    Its connection is closed then: it may have gone back to its pool already.
+    """
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head.
-
-        Raises:
-            FramingError: The status is below 200. Its connection is closed: it may have gone back
-                to its pool, and the real answer would be the next request's.
-        """
         transport = connection.transport
         await super().start(connection)
-        try:
-            check_status(self.status)
-        except FramingError:
+        if self.status < 200:
             transport.close()
-            raise
+            raise FramingError
         return self
 
 
@@ -178,8 +140,8 @@ class AiohttpTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._route = find_route(settings)
-        self._headers = settings.headers()
+        self._route = find_route(settings, "aiohttp_socks")
+        self._headers = {**settings.headers(), "Accept-Encoding": "gzip, deflate"}
         self._lock = threading.Lock()
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
 
@@ -188,71 +150,47 @@ class AiohttpTransport:
         trace = _Trace()
         try:
             return await self._exchange(request, trace)
-        except EmbeddingError as error:
-            return Fault(FaultKind.LOCAL, error.message)
-        except TooLargeError:
-            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
-        except ContentError:
-            return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            return self._fault(error, trace)
-
-    def _fault(self, error: Exception, trace: _Trace) -> Fault:
-        kind = classify(error, in_body=trace.in_body)
-        found = unforeseen(error) if kind is None else None
-        forget_frames(error)
-        stale = kind is FaultKind.RESET and trace.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
+            kind = shared.classify(error, _FAULTS, in_body=trace.in_body)
+            return shared.fault_of(error, request, self._route.host, kind, reused=trace.reused)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
-        sent = self._request_headers(request)
+        connecting = min(CONNECT_TIMEOUT, request.timeout + wire.SOCKET_SLACK)
+        key = self._settings.authorization(public=request.public)
+        sent = {**self._headers, **dict(request.headers), "Authorization": key}
         async with session.request(
             request.method,
             URL(self._route.base_url + request.path, encoded=True),
             data=_payload(request.body),
             headers=sent,
             allow_redirects=False,
-            proxy=self._route.proxy,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(CONNECT_TIMEOUT, request.timeout + SOCKET_SLACK)
-            ),
+            proxy=None if self._route.socks else self._route.proxy,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting),
             trace_request_ctx=trace,
         ) as response:
             trace.in_body = True
-            headers = check_head(response.headers.items())
+            headers = shared.check_head(response.headers.items())
             body = await _read(response, request.max_reply)
         content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
-        content = conceal(content, sent["Authorization"])
-        return Reply(response.status, headers, content, time.time())
-
-    def _request_headers(self, request: Request) -> dict[str, str]:
-        return {
-            **self._headers,
-            **dict(request.headers),
-            "Accept-Encoding": "gzip, deflate",
-            "Authorization": self._settings.authorization(public=request.public),
-        }
+        content = shared.conceal(content, key)
+        return wire.Reply(response.status, headers, content, wall())
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is not None:
             return lane.session
-        tls = await self._tls(loop)
+        secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
+        tls = await loop.run_in_executor(None, self._route.tls) if secure else True
         with self._lock:
             lane = self._lanes.get(loop)
             if lane is None:
                 open_ones = {at: lane for at, lane in self._lanes.items() if not at.is_closed()}
-                lane = _Lane(_make_session(tls), loop)
+                lane = _Lane(_make_session(tls, self._route), loop)
                 self._lanes = {**open_ones, loop: lane}
         await lane.open()
         return lane.session
-
-    async def _tls(self, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | bool:
-        if self._route.base_url.startswith("http:") and self._route.proxy is None:
-            return True
-        return await loop.run_in_executor(None, self._route.tls)
 
     async def aclose(self) -> None:
         """Close the connections of every loop that still runs."""
@@ -275,13 +213,22 @@ class AiohttpTransport:
         return list(lanes.items())
 
 
-def _make_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+def _make_connector(tls: ssl.SSLContext | bool, route: Route) -> aiohttp.TCPConnector:
+    # The job bounds the requests in flight; a second bound here would eat into attempt timeouts.
+    if not route.socks:
+        return aiohttp.TCPConnector(limit=0, ssl=tls, resolver=aiohttp.ThreadedResolver())
+    from aiohttp_socks import ProxyConnector  # noqa: PLC0415 - an extra
+
+    scheme, _, rest = cast(str, route.proxy).partition("://")
+    by_proxy = scheme.lower() == "socks5h"
+    return ProxyConnector.from_url(f"socks5://{rest}", rdns=by_proxy, limit=0, ssl=tls)
+
+
+def _make_session(tls: ssl.SSLContext | bool, route: Route) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_on_reuse)
-    # The job bounds the requests in flight; a second bound here would eat into attempt timeouts.
-    connector = aiohttp.TCPConnector(limit=0, ssl=tls, resolver=aiohttp.ThreadedResolver())
     session = aiohttp.ClientSession(
-        connector=connector,
+        connector=_make_connector(tls, route),
         auto_decompress=False,
         response_class=_Answer,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -360,15 +307,15 @@ class Bell:
         """Wait until rung, or until a moment (monotonic seconds)."""
         if not self._rung:
             self._waiter = self._loop.create_future()
-            timer = None
+            cancel = None
             if until is not None:
-                timer = self._loop.call_later(max(0.0, until - time.monotonic()), self.ring)
+                cancel = call_later(self._loop, until - monotonic(), self.ring)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-                if timer is not None:
-                    timer.cancel()
+                if cancel is not None:
+                    cancel()
         self._rung = False
 
 
@@ -376,29 +323,20 @@ Box = deque[tuple[int, Outcome | BaseException | None]]
 
 
 async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: Settings) -> None:
-    """Do what a job says until it is done; on any exception drop what is in flight.
-
-    Args:
-        job: Its `wake` rings the bell.
-        bell: Belongs to the running loop.
-        transport: Sends.
-        settings: Brings the limiter.
-    """
+    """Do what a job says until it is done; on any exception drop what is in flight."""
     box: Box = deque()
     tasks: dict[int, asyncio.Task[None]] = {}
     dropped: set[int] = set()
+
+    def tell(request_id: int, outcome: Outcome | BaseException | None) -> None:
+        box.append((request_id, outcome))
+        bell.ring()
+
     try:
         while True:
-            step = job.next(time.monotonic())
+            step = job.next(monotonic())
             if isinstance(step, Send):
-                work = _work(
-                    step.request,
-                    box=box,
-                    bell=bell,
-                    dropped=dropped,
-                    transport=transport,
-                    settings=settings,
-                )
+                work = _work(step.request, tell, dropped, transport, settings.limiter)
                 tasks[step.request.id] = asyncio.create_task(work)
             elif isinstance(step, Abort):
                 dropped.add(step.id)
@@ -423,24 +361,18 @@ def _feed(job: Driven, box: Box, tasks: dict[int, asyncio.Task[None]]) -> None:
         if isinstance(outcome, BaseException):
             raise outcome
         if outcome is None:
-            job.started(request_id, time.monotonic())
+            job.started(request_id, monotonic())
             continue
         tasks.pop(request_id)
-        job.feed(request_id, outcome, time.monotonic())
+        job.feed(request_id, outcome, monotonic())
 
 
 async def _work(
-    request: Request,
-    *,
-    box: Box,
-    bell: Bell,
-    dropped: set[int],
-    transport: AiohttpTransport,
-    settings: Settings,
+    request: Request, tell: Tell, dropped: set[int], transport: AiohttpTransport, limiter: Any
 ) -> None:
     outcome: Outcome | BaseException
     try:
-        outcome = await _limited(request, box, bell, settings) or await transport.send(request)
+        outcome = await _limited(request, tell, limiter) or await transport.send(request)
     except asyncio.CancelledError:
         if request.id in dropped:
             raise
@@ -448,17 +380,15 @@ async def _work(
         outcome = Fault(FaultKind.RESET, "The request was cancelled from outside.")
     except Exception as error:  # noqa: BLE001 - raised again by the call
         outcome = error
-    box.append((request.id, outcome))
-    bell.ring()
+    tell(request.id, outcome)
 
 
-async def _limited(request: Request, box: Box, bell: Bell, settings: Settings) -> Fault | None:
-    if settings.limiter is None or not request.limited:
+async def _limited(request: Request, tell: Tell, limiter: Any) -> Fault | None:
+    if limiter is None or not request.limited:
         return None
     try:
-        await settings.limiter.aacquire(request.tokens)
+        await limiter.aacquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
         return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
-    box.append((request.id, None))
-    bell.ring()
+    tell(request.id, None)
     return None

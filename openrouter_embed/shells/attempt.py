@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """One send under way; the handle by which another thread can end it.
+    """One send under way, each of whose reads and writes may take `timeout` seconds.
 
-    It refers to no request: a connection remembers its last attempt for as long as it is kept.
-
-    Args:
-        timeout: Seconds that one read or write may take.
+    It is the handle by which another thread can end it, and refers to no request: a connection
+    remembers its last attempt for as long as it is kept.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -88,7 +86,7 @@ current: Final[ContextVar[Attempt | None]] = ContextVar("openrouter_embed_attemp
 
 def shut_down(sock: Any) -> None:
     """End a connection; whoever reads or writes there gets an error or the end."""
-    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps the socket in an object
+    inner = getattr(sock, "socket", sock)  # TLS within TLS wraps it in an object
     if isinstance(inner, socket.socket):
         # Not the method of an `SSLSocket`: that one first takes the encryption off, and the thread
         # that is just sending would send on in the clear.
@@ -116,11 +114,9 @@ def _tracked(pool: type) -> type:
 def _track(manager: Any) -> Any:
     kinds = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _tracked(kind) for scheme, kind in kinds.items()}
+    # Closing closes idle connections now; of itself urllib3 leaves them to the garbage collector.
+    manager.pools.dispose_func = lambda pool: pool.close()
     return manager
-
-
-MOST_IDLE: Final = 256
-"""Idle connections kept; far more than requests are ever in flight."""
 
 
 class _Adapter(HTTPAdapter):
@@ -128,7 +124,8 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        super().__init__(pool_connections=2, pool_maxsize=MOST_IDLE, max_retries=0)
+        # It keeps far more idle connections than requests are ever in flight.
+        super().__init__(pool_connections=2, pool_maxsize=256, max_retries=0)
 
     def _tls(self) -> dict[str, Any]:
         secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
@@ -150,16 +147,6 @@ class _Adapter(HTTPAdapter):
             tls["proxy_ssl_context"] = self._route.tls()
         return _track(super().proxy_manager_for(proxy, **proxy_kwargs, **tls))
 
-    def close(self) -> None:
-        """Close idle connections now; by itself urllib3 leaves that to the garbage collector."""
-        managers: list[Any] = [self.poolmanager, *self.proxy_manager.values()]
-        for manager in managers:
-            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated otherwise
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
-
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Load nothing more into the shared context."""
 
@@ -179,7 +166,6 @@ def make_session(route: Route) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     if route.proxy:
         session.proxies = {"http": route.proxy, "https": route.proxy}
-    adapter = _Adapter(route)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, adapter)
+    session.adapters.clear()
+    session.mount("http", _Adapter(route))
     return session

@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import http.client
@@ -22,39 +23,30 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 import urllib3
 from requests.structures import CaseInsensitiveDict
-from urllib3 import exceptions as urllib3_errors
+from urllib3 import exceptions as errors
 
 from openrouter_embed.clock import monotonic, wall
-from openrouter_embed.core.codec import ContentError, TooLargeError, decompress
+from openrouter_embed.core import wire
+from openrouter_embed.core.inflate import TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
-    SOCKET_SLACK,
     Abort,
     Driven,
     Fault,
     FaultKind,
     Outcome,
-    Reply,
     Request,
     Send,
     Wait,
-    fault,
 )
-from openrouter_embed.errors import ClientClosedError, ConfigurationError, EmbeddingError
+from openrouter_embed.errors import ClientClosedError, ConfigurationError
+from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
 from openrouter_embed.shells.route import find_route
-from openrouter_embed.shells.shared import (
-    FramingError,
-    check_head,
-    check_status,
-    conceal,
-    forget_frames,
-    unforeseen,
-)
-from openrouter_embed.shells.workers import Workers
+from openrouter_embed.shells.shared import FramingError, Table, check_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from openrouter_embed.options.settings import Settings
 
@@ -62,55 +54,32 @@ if TYPE_CHECKING:
     # `None` only wakes the caller.
     Message = tuple[int, Outcome | BaseException | None] | None
 
-# The first type that occurs anywhere in an exception's chain decides.
-_FAULTS: Final[tuple[tuple[type[BaseException], FaultKind], ...]] = (
-    (ssl.SSLError, FaultKind.TLS),
-    (urllib3_errors.SSLError, FaultKind.TLS),
-    (socket.gaierror, FaultKind.DNS),
-    (urllib3_errors.NewConnectionError, FaultKind.CONNECT),
-    (urllib3_errors.ConnectTimeoutError, FaultKind.CONNECT),
-    (urllib3_errors.ProxyError, FaultKind.PROXY),
-    (urllib3_errors.InvalidHeader, FaultKind.FRAMING),
-    (urllib3_errors.ReadTimeoutError, FaultKind.TIMEOUT),
-    (TimeoutError, FaultKind.TIMEOUT),
-    (http.client.RemoteDisconnected, FaultKind.RESET),
-    (urllib3_errors.InvalidChunkLength, FaultKind.FRAMING),
-    (http.client.IncompleteRead, FaultKind.TRUNCATED),
-    (http.client.BadStatusLine, FaultKind.PROTOCOL),
-    (http.client.UnknownProtocol, FaultKind.PROTOCOL),
-    (http.client.HTTPException, FaultKind.FRAMING),
-    (FramingError, FaultKind.FRAMING),
-    (UnicodeError, FaultKind.DNS),
-    (urllib3_errors.LocationValueError, FaultKind.DNS),
-    (OSError, FaultKind.RESET),
-    (urllib3_errors.HTTPError, FaultKind.PROTOCOL),
+_FAULTS: Final[Table] = (
+    ((ssl.SSLError, errors.SSLError), FaultKind.TLS),
+    ((socket.gaierror,), FaultKind.DNS),
+    ((errors.NewConnectionError, errors.ConnectTimeoutError), FaultKind.CONNECT),
+    ((errors.ProxyError,), FaultKind.PROXY),
+    ((errors.InvalidHeader,), FaultKind.FRAMING),
+    ((errors.ReadTimeoutError, TimeoutError), FaultKind.TIMEOUT),
+    ((http.client.RemoteDisconnected,), FaultKind.RESET),
+    ((errors.InvalidChunkLength,), FaultKind.FRAMING),
+    ((http.client.IncompleteRead,), FaultKind.TRUNCATED),
+    ((http.client.BadStatusLine, http.client.UnknownProtocol), FaultKind.PROTOCOL),
+    ((http.client.HTTPException, FramingError), FaultKind.FRAMING),
+    ((UnicodeError, errors.LocationValueError), FaultKind.DNS),
+    ((OSError,), FaultKind.RESET),
+    ((errors.HTTPError,), FaultKind.PROTOCOL),
 )
-
-_CUT: Final = (FaultKind.RESET, FaultKind.PROTOCOL)
-"""What is wrong with a body is that it was cut, whatever urllib3 calls it."""
-
-
-def classify(error: BaseException, attempt: Attempt) -> FaultKind | None:
-    """Return the kind of an exception of `requests`, `urllib3` or the standard library."""
-    chain = list(_linked(error))
-    for wanted, kind in _FAULTS:
-        # What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault.
-        beyond = kind is FaultKind.PROXY and attempt.sock is not None
-        if not beyond and any(isinstance(link, wanted) for link in chain):
-            return FaultKind.TRUNCATED if attempt.in_body and kind in _CUT else kind
-    return None
-
-
-def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    # requests and urllib3 put causes into `args` and `reason` as well as into the chain. Their own
-    # base classes are OSErrors, so the wrappers themselves are left out.
-    if not isinstance(error, requests.RequestException):
-        yield error
-    if depth < 6:
-        inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
-        for link in inner:
-            if isinstance(link, BaseException):
-                yield from _linked(link, depth + 1)
+_BEYOND: Final[Table] = tuple(row for row in _FAULTS if row[1] is not FaultKind.PROXY)
+"""What a proxy's connection loses once it stands, urllib3 still calls the proxy's fault."""
+_RETRIES: Final = (
+    "The session's adapter retries by itself, which would multiply our own retries: mount one with "
+    "`max_retries=0`."
+)
+JOIN_SECONDS: Final = 2.0
+"""How long closing waits for threads whose sends were just ended, all together."""
+_PIECE: Final = 4 * 1024 * 1024
+"""Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
 
 class RequestsTransport:
@@ -118,36 +87,26 @@ class RequestsTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._route = find_route(settings)
+        # The caller's session has proxies of its own.
+        self._route = find_route(settings, "socks" if settings.session is None else None)
         self._headers = _fixed_headers(settings)
         self._own: requests.Session | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self.workers = Workers()
+        self._threads: set[threading.Thread] = set()
 
     def send(self, request: Request, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer."""
         outer = current.set(attempt)
         try:
             return self._exchange(request, attempt)
-        except EmbeddingError as error:
-            return Fault(FaultKind.LOCAL, error.message)
-        except TooLargeError:
-            return fault(FaultKind.TOO_LARGE, self._route.host, limit=request.max_reply)
-        except ContentError:
-            return fault(FaultKind.DECODE, self._route.host)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
-            return self._fault(error, attempt)
+            table = _FAULTS if attempt.sock is None else _BEYOND
+            kind = shared.classify(error, table, in_body=attempt.in_body)
+            return shared.fault_of(error, request, self._route.host, kind, reused=attempt.reused)
         finally:
             attempt.let_go()
             current.reset(outer)
-
-    def _fault(self, error: Exception, attempt: Attempt) -> Fault:
-        kind = classify(error, attempt)
-        found = unforeseen(error) if kind is None else None
-        forget_frames(error)
-        stale = kind is FaultKind.RESET and attempt.reused
-        return found or fault(kind or FaultKind.LOCAL, self._route.host, stale=stale)
 
     def _exchange(self, request: Request, attempt: Attempt) -> Outcome:
         session = self._session()
@@ -163,30 +122,46 @@ class RequestsTransport:
         )
         with response:  # one that is not read to its end loses its connection
             attempt.in_body = True
-            check_status(response.status_code)
+            if response.status_code < 200:
+                raise FramingError
             fields, body, coding = _read(response, request.max_reply)
         content = decompress(body, coding, request.max_reply)
-        return Reply(response.status_code, fields, conceal(content, authorization), wall())
+        content = shared.conceal(content, authorization)
+        return wire.Reply(response.status_code, fields, content, wall())
 
     def _prepare(self, request: Request, authorization: str) -> requests.PreparedRequest:
         """Return the request as it is: requests' own way would change URL and headers."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = self._route.base_url + request.path
-        prepared.headers = self._headers.copy()
-        prepared.headers.update(request.headers)
-        prepared.headers["Authorization"] = authorization
+        headers = {**self._headers, **dict(request.headers), "Authorization": authorization}
         if request.body:
             prepared.body = request.body
-            prepared.headers["Content-Length"] = str(len(request.body))
-        prepared.hooks = _HOOKS
+            headers["Content-Length"] = str(len(request.body))
+        prepared.headers = CaseInsensitiveDict(headers)
+        prepared.hooks = {"response": [_forget_target]}
         return prepared
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Run a send in a daemon thread of its own: one that hangs keeps no program alive."""
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name="openrouter-embed-send", daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _session(self) -> requests.Session:
         """Return the caller's session, or ours."""
         session = self._settings.session
         if session is not None:
-            _refuse_retries(session.get_adapter(self._route.base_url))
+            adapter = session.get_adapter(self._route.base_url)
+            if getattr(getattr(adapter, "max_retries", None), "total", 0):
+                raise ConfigurationError(_RETRIES)
             return session
         with self._lock:
             if self._closed:
@@ -202,7 +177,9 @@ class RequestsTransport:
             session, self._own = self._own, None
         if session is not None:
             session.close()
-        self.workers.close()
+        until = monotonic() + JOIN_SECONDS
+        for thread in list(self._threads - {threading.current_thread()}):
+            thread.join(max(0.0, until - monotonic()))
 
 
 def _forget_target(response: requests.Response, **_: object) -> None:
@@ -210,41 +187,21 @@ def _forget_target(response: requests.Response, **_: object) -> None:
     response.headers.pop("Location", None)
 
 
-_HOOKS: Final[dict[str, Any]] = {"response": [_forget_target]}
-
-
-def _fixed_headers(settings: Settings) -> CaseInsensitiveDict[Any]:
+def _fixed_headers(settings: Settings) -> dict[str, Any]:
     """Return what every request carries; of names that differ in case alone the last counts."""
-    table = CaseInsensitiveDict[Any](settings.headers())
-    table["Accept-Encoding"] = "gzip, deflate"
-    for name, text in table.items():
-        if not text.isascii():
-            table[name] = text.encode()  # `http.client` would send Latin-1, `aiohttp` sends UTF-8
-    return table
-
-
-def _refuse_retries(adapter: Any) -> None:
-    total = getattr(getattr(adapter, "max_retries", None), "total", 0)
-    if total:
-        raise ConfigurationError(
-            "The session's adapter retries by itself, which would multiply our own retries: mount "
-            "one with `max_retries=0`."
-        )
-
-
-_PIECE: Final = 4 * 1024 * 1024
-"""Bytes per read: small ones cost time, and a whole limit at once costs memory."""
+    table = CaseInsensitiveDict({**settings.headers(), "Accept-Encoding": "gzip, deflate"})
+    # `http.client` would send Latin-1 where `aiohttp` sends UTF-8.
+    return {name: text if text.isascii() else text.encode() for name, text in table.items()}
 
 
 def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], bytes, str]:
     """Return headers, body, and how the body is still encoded."""
     raw = response.raw
-    if not isinstance(raw, urllib3.HTTPResponse):  # a mock library answers with less
+    # A mock library answers with less; a tool that looks on has read it, and requests unpacked it.
+    if not isinstance(raw, urllib3.HTTPResponse) or raw.closed:
         fields = check_head(response.headers.items())
         return fields, _join(response.iter_content(_PIECE), limit), ""
     fields = check_head(raw.headers.iteritems())
-    if raw.tell():  # somebody who looks on has read it, and requests has kept it, decoded
-        return fields, _join(response.iter_content(_PIECE), limit), ""
     pieces = raw.stream(min(_PIECE, limit + 1), decode_content=False)
     return fields, _join(pieces, limit), fields.get("content-encoding", "")
 
@@ -266,36 +223,26 @@ class Inbox:
     def __init__(self) -> None:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.put = self._messages.put
-
-    def wake(self) -> None:
-        """Let the caller look again."""
-        self._messages.put(None)
+        self.wake: Callable[[], None] = functools.partial(self.put, None)
 
     def get(self, until: float | None) -> Message:
         """Wait for a message, but no longer than `until` (monotonic seconds)."""
         left = None if until is None else max(0.0, until - monotonic())
-        try:
+        with contextlib.suppress(queue.Empty):
             return self._messages.get(timeout=left)
-        except queue.Empty:
-            return None
+        return None
 
 
 def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
-    """Do what a job says until it is done; on any exception drop what is in flight.
-
-    Args:
-        job: Its `wake` is the inbox's.
-        inbox: Where worker threads leave outcomes.
-        transport: Sends.
-        settings: Brings the limiter.
-    """
+    """Do what a job says until it is done; on any exception drop what is in flight."""
     attempts: dict[int, Attempt] = {}
     try:
         while True:
             step = job.next(monotonic())
             if isinstance(step, Send):
-                attempt = attempts[step.request.id] = Attempt(step.request.timeout + SOCKET_SLACK)
-                transport.workers.submit(_task(step.request, attempt, inbox, transport, settings))
+                request = step.request
+                attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
+                transport.start(_task(request, attempt, inbox, transport, settings.limiter))
             elif isinstance(step, Abort):
                 attempts.pop(step.id).abort()
             elif isinstance(step, Wait):
@@ -323,20 +270,14 @@ def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) 
 
 
 def _task(
-    request: Request,
-    attempt: Attempt,
-    inbox: Inbox,
-    transport: RequestsTransport,
-    settings: Settings,
+    request: Request, attempt: Attempt, inbox: Inbox, transport: RequestsTransport, limiter: Any
 ) -> Callable[[], None]:
     """Return what a worker does, in the caller's context: what is traced there belongs to it."""
 
     def run() -> None:
-        outcome: Outcome | BaseException
         try:
-            outcome = _limited(request, attempt, inbox, settings) or transport.send(
-                request, attempt
-            )
+            outcome: Any = _limited(request, attempt, inbox, limiter)
+            outcome = outcome or transport.send(request, attempt)
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             outcome = error
         inbox.put((request.id, outcome))
@@ -344,12 +285,12 @@ def _task(
     return functools.partial(contextvars.copy_context().run, run)
 
 
-def _limited(request: Request, attempt: Attempt, inbox: Inbox, settings: Settings) -> Fault | None:
+def _limited(request: Request, attempt: Attempt, inbox: Inbox, limiter: Any) -> Fault | None:
     """Ask the limiter, here in the worker thread, where blocking blocks nobody else."""
-    if settings.limiter is None or not request.limited:
+    if limiter is None or not request.limited:
         return None
     try:
-        settings.limiter.acquire(request.tokens)
+        limiter.acquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
         return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
     if attempt.aborted:

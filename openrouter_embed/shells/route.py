@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import ssl
 from dataclasses import dataclass, field
@@ -24,24 +25,24 @@ if TYPE_CHECKING:
 
     from openrouter_embed.options.settings import Settings
 
+SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+"""Proxies that both libraries can use; with `socks5h` the proxy looks up the server's name."""
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where requests go.
-
-    Attributes:
-        base_url: The API's root, without a slash at its end.
-        host: Host and port, for messages.
-        proxy: The proxy's URL, credentials included; `None` for a direct connection.
-        ca_bundle: File or folder of certificates to trust.
-    """
+    """Where requests go; `host` is for messages, and `proxy` may hold credentials."""
 
     base_url: str
     host: str
     proxy: str | None = field(repr=False)
     ca_bundle: str
+
+    @property
+    def socks(self) -> bool:
+        """Whether the proxy is one that connects, and knows nothing of HTTP."""
+        return self.proxy is not None and self.proxy.lower().startswith("socks")
 
     def tls(self) -> ssl.SSLContext:
         """Return the shared TLS context.
@@ -56,26 +57,52 @@ class Route:
         raise ConfigurationError(message + f"the variables {', '.join(CA_VARIABLES)}.")
 
 
-def find_route(settings: Settings, environ: Mapping[str, str] = os.environ) -> Route:
-    """Work out the way to the server."""
+def find_route(
+    settings: Settings, socks: str | None, environ: Mapping[str, str] = os.environ
+) -> Route:
+    """Work out the way to the server; `socks` is the module that a SOCKS proxy needs.
+
+    Raises:
+        ConfigurationError: The proxy is of another kind, or needs a module that is not there.
+    """
     parts = urlsplit(settings.base_url)
-    proxy = settings.proxy or _environment_proxy(parts.scheme, parts.netloc)
+    proxy, origin = settings.proxy, "`proxy`"
+    if proxy is None:
+        proxy, origin = _environment_proxy(parts.scheme, parts.netloc, environ)
+    if proxy is not None and socks is not None:
+        _check_proxy(urlsplit(proxy).scheme, origin, socks)
     named = (environ.get(name) for name in CA_VARIABLES)
     bundle = settings.ca_bundle or next((path for path in named if path), certifi.where())
     return Route(settings.base_url, parts.netloc, proxy, bundle)
 
 
-def _environment_proxy(scheme: str, host: str) -> str | None:
+def _check_proxy(scheme: str, origin: str, module: str) -> None:
+    if scheme not in SCHEMES:
+        kinds = ", ".join(SCHEMES)
+        raise ConfigurationError(
+            f"{origin} names a proxy that cannot be used: give one of {kinds}."
+        )
+    if scheme.startswith("socks") and importlib.util.find_spec(module) is None:
+        message = f"{origin} names a SOCKS proxy, which needs an extra that is not installed: "
+        raise ConfigurationError(message + 'pip install "openrouter-embed[socks]".')
+
+
+def _environment_proxy(
+    scheme: str, host: str, environ: Mapping[str, str]
+) -> tuple[str | None, str]:
+    """Return the proxy that the environment names, and the variable that does."""
     proxies = getproxies_environment()
-    found = proxies.get(scheme) or proxies.get("all")
+    kind = scheme if proxies.get(scheme) else "all"
+    found = proxies.get(kind)
     if not found or proxy_bypass(host):
-        return None
-    return found if "://" in found else f"http://{found}"
+        return None, ""
+    names = (name for name in environ if name.lower() == f"{kind}_proxy" and environ[name] == found)
+    variable = f"The variable {next(names, f'{kind.upper()}_PROXY')}"
+    return (found if "://" in found else f"http://{found}"), variable
 
 
 @functools.lru_cache(maxsize=8)
 def _context(ca_bundle: str) -> ssl.SSLContext:
     folder = os.path.isdir(ca_bundle)  # noqa: PTH112 - a string is what both libraries want
-    if folder:
-        return ssl.create_default_context(capath=ca_bundle)
-    return ssl.create_default_context(cafile=ca_bundle)
+    file, path = (None, ca_bundle) if folder else (ca_bundle, None)
+    return ssl.create_default_context(cafile=file, capath=path)

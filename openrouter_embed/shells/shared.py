@@ -1,4 +1,4 @@
-"""What both shells must see alike in an answer, where their libraries see different things.
+"""What both shells must see alike in answers and exceptions, where their libraries differ.
 
 Rules of this file:
 - Pure functions of headers and exceptions; no body is looked at, and of a status only whether
@@ -8,21 +8,22 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.wire import Fault, FaultKind
+from openrouter_embed.core.inflate import ContentError, TooLargeError
+from openrouter_embed.core.wire import Fault, FaultKind, Request, fault
+from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
-MAX_LENGTH_DIGITS: Final = 18
-"""Digits of a Content-Length that every parser holds in 64 bits."""
-
-
+_LENGTH: Final = re.compile("[0-9]{1,18}")
+"""A Content-Length that every parser reads alike, and holds in 64 bits."""
 SHORTEST_KEY: Final = 8
 """Characters below which a key could stand in a body by chance."""
 LARGEST_ECHO: Final = 64 * 1024
@@ -30,14 +31,14 @@ LARGEST_ECHO: Final = 64 * 1024
 
 
 class FramingError(Exception):
-    """An answer's head is malformed or contradicts itself."""
+    """An answer's head is malformed, contradicts itself, or is an interim one.
+
+    After one below 200 the real answer is still to come, and must not be read by the next request.
+    """
 
 
 def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by their names in lower case; of repeated ones the first.
-
-    Args:
-        headers: Every header line as it came, repeated ones included.
+    """Return header lines, repeated ones included, by names in lower case; the first one counts.
 
     Raises:
         FramingError: Where the body ends is in doubt, or a header is not one.
@@ -48,7 +49,7 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     sound = (
         len(lines) <= MAX_HEADERS
         and len(lengths) + len(codings) <= 1
-        and all(map(is_length, lengths))
+        and all(map(_LENGTH.fullmatch, lengths))
         and all(coding in ("chunked", "identity") for coding in codings)
         and not any("\0" in value for _, value in lines)
     )
@@ -57,27 +58,61 @@ def check_head(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return dict(reversed(lines))
 
 
-def check_status(status: int) -> None:
-    """Refuse an interim answer: the real one is still to come, and must not be read by the next.
-
-    Raises:
-        FramingError: The status is below 200.
-    """
-    if status < 200:
-        raise FramingError
-
-
-def is_length(text: str) -> bool:
-    """Whether this is a length that every parser reads alike."""
-    return text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
-
-
 def conceal(body: bytes, authorization: str) -> bytes:
     """Mask the key in a body that is small enough to be an error: servers echo what they refuse."""
     key = authorization.removeprefix("Bearer ").encode()
     if len(key) < SHORTEST_KEY or len(body) > LARGEST_ECHO or key not in body:
         return body
     return body.replace(key, b"***")
+
+
+Table = tuple[tuple[tuple[type[BaseException] | str, ...], FaultKind], ...]
+"""Exceptions and what they mean: the first row decides of which a type, or any type of a named
+library, occurs anywhere in a chain."""
+
+
+def fault_of(
+    error: Exception, request: Request, host: str, kind: FaultKind | None, *, reused: bool
+) -> Fault:
+    """Make a fault of whatever a send raised; `reused` if its connection had served before."""
+    if isinstance(error, EmbeddingError):
+        return Fault(FaultKind.LOCAL, error.message)
+    if isinstance(error, TooLargeError):
+        return fault(FaultKind.TOO_LARGE, host, limit=request.max_reply)
+    if isinstance(error, ContentError):
+        return fault(FaultKind.DECODE, host)
+    found = unforeseen(error) if kind is None else None
+    forget_frames(error)
+    return found or fault(kind or FaultKind.LOCAL, host, stale=kind is FaultKind.RESET and reused)
+
+
+def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:
+    """Return the kind of a library's exception; `None` if no type in its chain is known."""
+    chain = list(_linked(error))
+    known = {kind for link in chain for kind in type(link).__mro__}
+    libraries = {type(link).__module__.partition(".")[0] for link in chain}
+    for wanted, kind in table:
+        if not (known | libraries).isdisjoint(wanted):
+            # What is wrong with a body is that it was cut, whatever a library calls it.
+            cut = in_body and kind in (FaultKind.RESET, FaultKind.PROTOCOL)
+            return FaultKind.TRUNCATED if cut else kind
+    return None
+
+
+def _linked(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    # Libraries put causes into attributes and arguments as well as into the chain. The wrappers of
+    # requests say nothing themselves, and their base class is an OSError.
+    if not type(error).__module__.startswith("requests."):
+        yield error
+    if depth < 6:
+        for link in _inner(error):
+            yield from _linked(link, depth + 1)
+
+
+def _inner(error: BaseException) -> list[BaseException]:
+    named = (getattr(error, name, None) for name in ("reason", "os_error"))
+    links = (error.__cause__, error.__context__, *named, *error.args)
+    return [link for link in links if isinstance(link, BaseException)]
 
 
 def forget_frames(error: BaseException) -> None:
@@ -91,8 +126,7 @@ def forget_frames(error: BaseException) -> None:
         link = todo.pop()
         seen.add(id(link))
         link.__traceback__ = None
-        inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
-        todo += [x for x in inner if isinstance(x, BaseException) and id(x) not in seen]
+        todo += [inner for inner in _inner(link) if id(inner) not in seen]
 
 
 def unforeseen(error: Exception) -> Fault:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vcr.request import Request
 
-from openrouter_embed.core.codec import decompress
+from openrouter_embed.core.inflate import decompress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -17,7 +17,20 @@ import trustme
 import urllib3
 from fault_cases import FULL
 from fault_harness import DEFAULTS, SHELLS, TEXT, Client, no_backoff, no_leaks, run, slack
-from fault_server import FaultServer, ProxyServer, drip, fin, good, send, stall, vector
+from fault_server import (
+    CHUNKED,
+    WIDTH,
+    FaultServer,
+    ProxyServer,
+    chunk,
+    drip,
+    endless,
+    fin,
+    good,
+    send,
+    stall,
+    vector,
+)
 from urllib3.connection import HTTPConnection
 
 from openrouter_embed import EmbeddingClient
@@ -97,6 +110,26 @@ def test_no_other_private_name_of_a_library_is_used():
         code = pathlib.Path(module.__file__).read_text(encoding="utf-8")
         used |= set(re.findall(r"(?:\.|def )(_[a-z]\w*)", code))
     assert used & theirs == {"_validate_conn"}
+
+
+HOLES = {
+    "an interim answer": [send("HTTP/1.1 103 Wait\r\n\r\n"), good()],
+    "a redirect without an end": [
+        send(CHUNKED.replace(b"200 OK", b"302 Found\r\nLocation: /elsewhere")),
+        endless(chunk(b" " * 4096)),
+    ],
+}
+
+
+@pytest.mark.parametrize("act", HOLES.values(), ids=HOLES.keys())
+def test_a_session_of_the_callers_has_no_hole_that_ours_has_not(act):
+    with FaultServer([act, [good()]]) as server, requests.Session() as session:
+        options = {"base_url": server.url, "session": session, "dimensions": WIDTH}
+        with Client("requests", **options) as client:
+            with pytest.raises(TransportError):
+                client.embed([TEXT])
+            assert client.embed(["another"]).tolist() == [vector("another")]
+        assert len(server.hits) == 2
 
 
 # ---------------------------------------------------------------------- time
@@ -199,10 +232,24 @@ def test_an_attempt_that_is_over_leaves_neither_thread_nor_connection(act, kept)
                 client.embed([TEXT])
             with pytest.raises(DeadlineExceededError):
                 client.embed([TEXT], deadline=0.15)
-            workers, until = client._engine.requests.workers, time.monotonic() + 2
-            while len(workers._free) < len(workers._threads) and time.monotonic() < until:
+            threads, until = client._engine.requests._threads, time.monotonic() + 2
+            while threads and time.monotonic() < until:
                 time.sleep(0.005)
-            assert len(workers._free) == len(workers._threads) == 1
+            assert not threads
+
+
+def test_closing_waits_for_threads_no_longer_than_it_must():
+    """A thread that hangs ends with its send, and whoever closes is not held up by it."""
+    gate, done = threading.Event(), threading.Event()
+    with no_leaks():
+        client = EmbeddingClient(**DEFAULTS)
+        transport = client._engine.requests
+        transport.start(lambda: (gate.wait(5), done.set()))
+        with mock.patch("openrouter_embed.shells.requests_shell.JOIN_SECONDS", 0.05):
+            client.close()
+        assert not done.is_set()
+        gate.set()
+        assert done.wait(5)
 
 
 @pytest.mark.parametrize("act", STAGES.values(), ids=STAGES.keys())

@@ -119,6 +119,7 @@ class World:
         *,
         per_request=1,
         tokens=10**9,
+        most=0,
         settings=SETTINGS,
         ledger=None,
         role=None,
@@ -126,7 +127,7 @@ class World:
         busy=lambda: 0.0,
         **terms,
     ):
-        call = call_of(settings, role, Limits(per_request, tokens), terms)
+        call = call_of(settings, role, Limits(per_request, tokens, most=most), terms)
         items = [f"t{at}" for at in range(texts)] if isinstance(texts, int) else texts
         plan = make_plan(items, call.bodies.prefix, zeros_for_empty=True)
         number = len(self.jobs)

@@ -111,7 +111,7 @@ BAD = {
     "normalize": [None, 1, "yes"],
     "pin_provider": [None, 0],
     "max_cost": [-1, "1", True, float("nan")],
-    "proxy": ["socks5://x", "x:3128", "http://a b", 3, "", "http://", "http://[::1"],
+    "proxy": ["socks4://x", "x:3128", "http://a b", 3, "", "http://", "http://[::1"],
     "ca_bundle": ["/no/such/file.pem", 3, "", "a\0b"],
     "on_progress": [3, "print"],
 }  # fmt: skip

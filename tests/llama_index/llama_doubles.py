@@ -101,7 +101,7 @@ class CountingLimiter:
         self.asked.append(num_tokens)
 
 
-class _Events(BaseEventHandler):
+class Events(BaseEventHandler):
     tape: Any
 
     @classmethod
@@ -176,7 +176,7 @@ class Tape:
     @contextmanager
     def running(self):
         root = get_dispatcher("root")
-        events, spans = _Events(tape=self), _Spans()
+        events, spans = Events(tape=self), _Spans()
         spans._tape = self
         before = list(root.event_handlers), list(root.span_handlers)
         root.add_event_handler(events)

@@ -7,9 +7,12 @@ import threading
 from io import BytesIO
 
 import pytest
-from llama_doubles import GEMINI, PIXEL, Fake, FakeImages, Tape
+from llama_doubles import GEMINI, PIXEL, Events, Fake, FakeImages, Tape
 from llama_index.core.callbacks import CallbackManager, EventPayload, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 
+from llama_index_openrouter_embed import _events
 from openrouter_embed import EmbeddingError, ServerError
 
 SEVEN = [f"text {i}" for i in range(7)]
@@ -257,3 +260,47 @@ def test_bug_an_image_in_memory_breaks_the_token_counter(make):
     with pytest.raises(TypeError):
         count(FakeImages())
     assert count(make(GEMINI)) == 1
+
+
+# ---------------------------------------------------------------- what events cost, and still are
+
+
+def test_without_a_listener_no_event_is_made_of_the_vectors(make, monkeypatch):
+    monkeypatch.setattr(_events, "_end_event", None)
+    assert len(make(embed_batch_size=3).get_text_embedding_batch(SEVEN)) == 7
+
+
+@pytest.mark.parametrize("name", ["root", "llama_index.core.base.embeddings.base"])
+def test_a_listener_is_heard_wherever_it_listens(make, monkeypatch, name):
+    place, tape = get_dispatcher(name), Tape()
+    monkeypatch.setattr(place, "event_handlers", [*place.event_handlers, Events(tape=tape)])
+    make(embed_batch_size=3).get_text_embedding_batch(SEVEN)
+    assert len(tape.of("EmbeddingEndEvent")) == 3
+
+
+def test_a_listener_above_a_dispatcher_that_keeps_to_itself_is_not_heard(make, monkeypatch):
+    monkeypatch.setattr(get_dispatcher("llama_index.core.base.embeddings.base"), "propagate", False)
+    monkeypatch.setattr(_events, "_end_event", None)
+    assert recorded(make(), SYNC["batch"]).of("EmbeddingEndEvent") == []
+
+
+def test_the_last_event_is_the_one_that_validation_makes(make):
+    (ours,) = recorded(make(), SYNC["text"]).of("EmbeddingEndEvent")
+    theirs = type(ours)(chunks=ours.chunks, embeddings=ours.embeddings)
+    same = {"id_": ours.id_, "timestamp": ours.timestamp, "span_id": ours.span_id}
+    assert ours.model_dump() == theirs.model_dump() | same
+    assert ours.model_fields_set == theirs.model_fields_set
+    assert (type(ours.id_), type(ours.timestamp)) == (type(theirs.id_), type(theirs.timestamp))
+
+
+def test_what_a_listener_does_to_an_event_leaves_the_callers_vectors_alone(make, monkeypatch):
+    class Vandal(Events):
+        def handle(self, event, **kwargs):
+            if isinstance(event, EmbeddingEndEvent):
+                event.embeddings[0].clear()
+                event.chunks.clear()
+
+    root, texts = get_dispatcher("root"), list(SEVEN)
+    monkeypatch.setattr(root, "event_handlers", [Vandal(tape=Tape())])
+    assert len(make().get_text_embedding_batch(texts)[0]) == 64
+    assert texts == SEVEN

@@ -1,0 +1,111 @@
+"""Bodies that travelled compressed, brought back to their full length, but never beyond a limit.
+
+Rules of this file:
+- An optional accelerator may only save time: what it refuses is tried again by the standard
+  library, whose word counts.
+- Output is made in pieces, so that a bomb is given up before its output is joined.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class TooLargeError(Exception):
+    """A body grew past its limit; for shells, which answer with a fault."""
+
+
+class ContentError(Exception):
+    """A body is not what its `Content-Encoding` says; for shells, which answer with a fault."""
+
+
+MODES: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""How each encoding may be written, as zlib's `wbits`; some servers send deflate bare."""
+_CHECKED: Final = (31, 15)
+"""Ways to write that carry a checksum of what went in."""
+
+
+class Road(NamedTuple):
+    """One library that inflates.
+
+    Attributes:
+        open: Takes `wbits`, returns an object like zlib's for decompression.
+        refusal: What it raises when the bytes are bad.
+        modes: What it is trusted with.
+    """
+
+    open: Callable[[int], Any]
+    refusal: type[Exception]
+    modes: tuple[int, ...]
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo one layer of gzip or deflate, never producing more than `limit` bytes.
+
+    Both shells read raw bytes and call this, so a bomb, a truncated stream or an encoding that
+    nobody offered is the same fault in both.
+
+    Raises:
+        TooLargeError: More than `limit` bytes would come out.
+        ContentError: The bytes are not a complete stream of that encoding.
+    """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    for road in roads():
+        for mode in MODES.get(name, ()):
+            out = _inflate(body, mode, limit, road) if mode in road.modes else None
+            if out is not None:
+                return out
+    raise ContentError(name)
+
+
+@functools.cache
+def roads() -> Sequence[Road]:
+    """Return the ways to inflate that this machine has, in the order in which they are tried."""
+    return [road for load in ROADS.values() if (road := load()) is not None]
+
+
+def _load_isal() -> Road | None:
+    """Take a third of zlib's time, which is more than what parsing a body of floats takes."""
+    try:
+        from isal import isal_zlib  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        return None
+    library: Any = isal_zlib  # its types call the error an instance
+    # It reads some bad streams that zlib refuses: harmless where a checksum follows.
+    return Road(library.decompressobj, library.error, _CHECKED)
+
+
+def _load_zlib() -> Road:
+    return Road(zlib.decompressobj, zlib.error, (*_CHECKED, -15))
+
+
+def _inflate(body: bytes, mode: int, limit: int, road: Road) -> bytes | None:
+    """Return the whole output; `None` if the stream is bad, is cut or something follows it."""
+    stream = road.open(mode)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while not stream.eof:
+            piece = stream.decompress(body, limit // 8 + 1)
+            body = stream.unconsumed_tail
+            if not piece and not body:
+                break
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise TooLargeError
+    except road.refusal:
+        return None
+    whole = stream.eof and not stream.unused_data
+    return b"".join(pieces) if whole else None
+
+
+ROADS: Final[dict[str, Callable[[], Road | None]]] = {"isal": _load_isal, "zlib": _load_zlib}
+"""From fast to slow. A body that the first cannot read is read once more by the last."""
