@@ -57,7 +57,8 @@ CASES = (
     *(Case(name=f"{n} clients, 64 places", limits=PLACES, road=SLOW,
            groups=crowd(n), stretch=(10, 60), seeds=5) for n in (2, 4, 8)),
     Case(name="a latecomer after 30 s, 64 places", limits=PLACES, road=SLOW,
-         groups=(*crowd(1), {"workers": 1, "texts": 4000, "begin": 30.0}), stretch=(55, 60), seeds=5),
+         groups=(*crowd(1), {"workers": 1, "texts": 4000, "begin": 30.0}),
+         stretch=(55, 60), seeds=5),
     *(Case(name=f"{n} client{'s' * (n > 1)}, 50 requests/s", limits=Limits(rate=50), road=QUICK,
            groups=crowd(n), stretch=(30, 90)) for n in (1, 16)),
     *(Case(name=f"{n} workers, 64 places", limits=PLACES, road=QUICK,
@@ -126,7 +127,9 @@ def cells(runs: list[dict]) -> list[str]:
     used, refused, jain = ([run[name] for run in runs] for name in ("used", "refused", "jain"))
     limited = min(used) > 0
     return [
-        spread(used, min, 100) if limited else f"{statistics.median(r['served'] for r in runs):.0f}/s",
+        spread(used, min, 100)
+        if limited
+        else f"{statistics.median(r['served'] for r in runs):.0f}/s",
         spread(refused, max, 100),
         spread(jain, min, 1, 2),
         f"{statistics.median(run['late'] for run in runs):.2f}",
@@ -161,7 +164,9 @@ def picture(result: dict) -> str:
 def panel(name: str, used: list[float], top: int) -> list[str]:
     """Return the lines of one case."""
     base, step = top + 24 + PANEL - 24, (WIDTH - LEFT - 20) / (len(used) - 1)
-    points = " ".join(f"{LEFT + at * step:.1f},{base - 80 * one:.1f}" for at, one in enumerate(used))
+    points = " ".join(
+        f"{LEFT + at * step:.1f},{base - 80 * one:.1f}" for at, one in enumerate(used)
+    )
     lines = [f'<text x="12" y="{top + 14}" font-weight="600">{escape(name)}: % used</text>']
     for share in (0, 0.5, 1):
         y = base - 80 * share

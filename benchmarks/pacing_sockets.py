@@ -99,7 +99,7 @@ def run(name: str, port: int) -> dict:
             for at in range(clients)
         ))  # fmt: skip
 
-    died = sum(asyncio.run(everyone()), [])
+    died = [why for one in asyncio.run(everyone()) for why in one]
     ours.send("stop")
     seen = ours.recv()
     server.join(5)

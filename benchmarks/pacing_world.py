@@ -1,4 +1,4 @@
-"""A world in virtual time: clients that pace themselves, a network that jitters, a server that limits.
+"""A world in virtual time: clients that pace themselves, a network, a server that limits.
 
 Rules of this file:
 - The clients are the real ones: `Job` and `Pacer`, driven by `next` and `feed` as the shells do.
@@ -137,7 +137,7 @@ class Worker:
 
     def wake(self) -> None:
         """Ask the job again, as soon as whatever runs now has ended."""
-        if not self.sleeping == "awake":
+        if self.sleeping != "awake":
             self.sleeping = "awake"
             self.world.at(self.world.now, self.run)
 
@@ -205,7 +205,13 @@ class World:
         self._order = itertools.count()
 
     def add(
-        self, workers: int, *, shared: bool = False, texts: int = 2000, begin: float = 0.0, **options
+        self,
+        workers: int,
+        *,
+        shared: bool = False,
+        texts: int = 2000,
+        begin: float = 0.0,
+        **options,
     ) -> None:
         """Add workers, each with a client of its own or all with one."""
         settings = {"model": MODEL, "api_key": KEY, "max_batch_inputs": 1, **options}
@@ -240,9 +246,7 @@ class World:
         def arrive() -> None:
             leaves, status = self.server.meet(self.now, worker.number, request.tokens)
             reply = self._reply(status)
-            self.at(
-                leaves + self._way(), lambda: worker.feed(job, request.id, reply)
-            )
+            self.at(leaves + self._way(), lambda: worker.feed(job, request.id, reply))
 
         self.at(self.now + self._way(), arrive)
 

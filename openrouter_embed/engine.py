@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
+    from openrouter_embed.core.level import Signal
     from openrouter_embed.core.memory import ModelMemory
-    from openrouter_embed.core.pacing import Pacer, Signal
+    from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage

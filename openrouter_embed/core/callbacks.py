@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openrouter_embed.core.pacing import Signal
+    from openrouter_embed.core.level import Signal
     from openrouter_embed.result import Progress, Usage
 
 

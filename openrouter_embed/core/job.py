@@ -28,8 +28,8 @@ from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
-from openrouter_embed.core.pacing import Pacer, Signal, Ticket
-from openrouter_embed.core.retry import BACKOFF_BASE, backoff, retry_at, waits_its_turn
+from openrouter_embed.core.level import Signal, Ticket
+from openrouter_embed.core.retry import BACKOFF_BASE, backoff, try_again
 from openrouter_embed.core.verdict import Scope, Verdict, blames_base64, judge
 from openrouter_embed.core.wire import (
     Abort,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.callbacks import Callbacks
     from openrouter_embed.core.memory import ModelMemory
+    from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.plan import Plan
     from openrouter_embed.result import EmbeddingResult
 
@@ -275,12 +276,7 @@ class Job:
         self.listener.tell(self._rows.progress)
 
     def _land(
-        self,
-        request_id: int,
-        signal: Signal,
-        *,
-        spent: float | None = None,
-        took: float | None = None,
+        self, request_id: int, signal: Signal, spent: float | None = None, took: float | None = None
     ) -> Flight:
         """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
         flight = self._flights.pop(request_id)
@@ -319,26 +315,10 @@ class Job:
 
     def _tried_again(self, batch: Batch, verdict: Verdict, now: float, *, halved: bool) -> bool:
         """Have a batch sent again, if that may help, and others wait where that helps."""
-        chance, pacer, settings = self._callbacks.chance(), self._pacer, self._call.settings
-        deadline = self._call.deadline
-        refused = verdict.rule.signal is Signal.THROTTLED
-        if refused and self._call.limited:
+        chance, pacer = self._callbacks.chance(), self._pacer
+        if self._call.limited and verdict.rule.signal is Signal.THROTTLED:
             self._callbacks.on_refused(verdict.after)
-        waits = settings.max_retries > 0 and waits_its_turn(
-            verdict, now=now, begun=batch.begun, served=pacer.served_at, deadline=deadline
-        )
-        ready = retry_at(
-            verdict,
-            now=now,
-            causes=batch.causes,
-            retries=batch.retries,
-            max_retries=settings.max_retries,
-            deadline=deadline,
-            chance=chance,
-            # Who is refused for load asks more seldom each time, whatever happens to others.
-            luck=None if refused else pacer.failures // 2,
-            waits=waits,
-        )
+        ready, waits = try_again(batch, verdict, self._call, pacer, now=now, chance=chance)
         if ready is None or not (waits or pacer.take_retry()):
             return False
         if verdict.rule.cool and (verdict.after or 0) >= BACKOFF_BASE:

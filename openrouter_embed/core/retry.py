@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.level import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openrouter_embed.core.backlog import Batch
+    from openrouter_embed.core.call import Call
+    from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.verdict import Verdict
 
 BACKOFF_BASE: Final = 0.5
@@ -109,3 +112,41 @@ def retry_at(
     ready = now + pause(after, steps, chance)
     too_late = deadline is not None and ready >= deadline
     return None if too_late or (after or 0) > MAX_WAIT else ready
+
+
+def try_again(
+    batch: Batch,
+    verdict: Verdict,
+    call: Call,
+    pacer: Pacer,
+    *,
+    now: float,
+    chance: float,
+) -> tuple[float | None, bool]:
+    """Return when a batch is sent again, `None` if never, and whether it only waits for its turn.
+
+    Args:
+        batch: What failed.
+        verdict: Of what.
+        call: What its call was told.
+        pacer: Knows when the client was last served, and how many requests failed in a row.
+        now: Seconds, monotonic.
+        chance: A random number in [0, 1).
+    """
+    most, deadline = call.settings.max_retries, call.deadline
+    waits = most > 0 and waits_its_turn(
+        verdict, now=now, begun=batch.begun, served=pacer.served_at, deadline=deadline
+    )
+    ready = retry_at(
+        verdict,
+        now=now,
+        causes=batch.causes,
+        retries=batch.retries,
+        max_retries=most,
+        deadline=deadline,
+        chance=chance,
+        # Who is refused for load asks more seldom each time, whatever happens to others.
+        luck=None if verdict.rule.signal is Signal.THROTTLED else pacer.failures // 2,
+        waits=waits,
+    )
+    return ready, waits

@@ -11,7 +11,7 @@ import pytest
 from openrouter_embed import AsyncEmbeddingClient, ConfigurationError, EmbeddingClient, Pacer
 from openrouter_embed.emulator import Emulator
 
-MODEL = "nobody/knows-this-model"
+MODEL = "openai/text-embedding-3-small"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_copy_is_the_same_pacer_and_a_pickle_a_fresh_one():
 
 @pytest.mark.parametrize("value", [64, "fast", object()])
 def test_what_is_no_pacer_is_refused(value):
-    with pytest.raises(ConfigurationError, match="openrouter_embed.Pacer"):
+    with pytest.raises(ConfigurationError, match=r"openrouter_embed\.Pacer"):
         EmbeddingClient(MODEL, api_key="sk-or-v1-fake", pacer=value)
 
 
@@ -95,8 +95,9 @@ TOLD = ["acquire", "throttled", 0.5, "acquire", "fine"]
 def test_a_limiter_is_told_of_ends_and_refusals():
     limiter = Telling()
     with Emulator(backend="hashed", faults=slow_down) as server:
-        with EmbeddingClient(MODEL, **options(server, limiter=limiter)) as client:
-            client.embed_query("a text")
+        client = EmbeddingClient(MODEL, **options(server, limiter=limiter))
+        client.embed_query("a text")
+        client.close()
     assert limiter.log == TOLD
 
 
@@ -111,6 +112,7 @@ async def test_a_limiter_is_told_by_the_asynchronous_client_too():
 def test_a_limiter_that_fails_to_listen_costs_no_vector(server):
     limiter = Telling()
     limiter.release = lambda _: 1 / 0
-    with EmbeddingClient(MODEL, **options(server, limiter=limiter)) as client:
-        with pytest.warns(UserWarning, match="`release` raised ZeroDivisionError"):
-            assert client.embed_query("a text")
+    client = EmbeddingClient(MODEL, **options(server, limiter=limiter))
+    with pytest.warns(UserWarning, match="`release` raised ZeroDivisionError"):
+        assert client.embed_query("a text")
+    client.close()

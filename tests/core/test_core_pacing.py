@@ -10,17 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from openrouter_embed.core import level as rules
 from openrouter_embed.core import pacing
-from openrouter_embed.core.pacing import (
-    START,
-    AdaptiveLimit,
-    Hold,
-    Luck,
-    Pacer,
-    RetryBudget,
-    Signal,
-    Ticket,
-)
+from openrouter_embed.core.level import START, AdaptiveLimit, Luck, Signal, Ticket
+from openrouter_embed.core.pacing import Hold, Pacer, RetryBudget
 
 FINE, THROTTLED, TROUBLED, NEUTRAL = Signal
 
@@ -102,8 +95,8 @@ def test_luck_remembers_only_as_much_as_it_needs():
     luck = Luck()
     for number in range(1000):
         luck.failed(number)
-    assert luck.failures == pacing.MEMORY
-    assert len(luck._failed) == pacing.MEMORY
+    assert luck.failures == rules.MEMORY
+    assert len(luck._failed) == rules.MEMORY
 
 
 # ---------------------------------------------------------------- adaptive limit
@@ -135,14 +128,14 @@ def at(level, highest=64):
 
 
 def test_the_start_is_moderate_and_never_above_the_highest():
-    assert AdaptiveLimit(64).limit == pacing.START
+    assert AdaptiveLimit(64).limit == rules.START
     assert AdaptiveLimit(3).limit == 3
 
 
 def test_the_limit_grows_with_every_success_that_had_to_share():
     limit = AdaptiveLimit(64)
     succeed(limit, 2)
-    assert limit.limit == pacing.START + 2 * pacing.BURST
+    assert limit.limit == rules.START + 2 * rules.BURST
     succeed(limit, 100)
     assert limit.limit == 64
 
@@ -150,13 +143,13 @@ def test_the_limit_grows_with_every_success_that_had_to_share():
 def test_it_does_not_grow_when_nobody_was_held_back():
     limit = AdaptiveLimit(64)
     limit.update(FINE, ticket(limit, crowd=limit.crowd))
-    assert limit.limit == pacing.START
+    assert limit.limit == rules.START
 
 
 def test_a_neutral_outcome_says_nothing():
     limit = AdaptiveLimit(64)
     limit.update(NEUTRAL, ticket(limit))
-    assert (limit.limit, limit.luck.failures) == (pacing.START, 0)
+    assert (limit.limit, limit.luck.failures) == (rules.START, 0)
 
 
 @pytest.mark.parametrize(("level", "left"), [(0.4, 0.3), (4, 3.0), (20, 16.0), (200, 184.0)])
@@ -187,7 +180,7 @@ def test_a_success_raises_it_by_more_the_longer_the_run():
         limit.level = 1.0
         succeed(limit, 1)
         steps.append(limit.level - 1)
-    assert steps[0] == pytest.approx(pacing.GAIN)
+    assert steps[0] == pytest.approx(rules.GAIN)
     assert steps[119] > steps[60] > steps[30] >= steps[0]
 
 
@@ -197,7 +190,7 @@ def test_a_round_trip_of_successes_raises_it_by_less_than_one(level):
     succeed(limit, 1000)
     limit.level = float(level)
     succeed(limit, level)
-    assert limit.level - level <= pacing.PER_ROUND_TRIP
+    assert limit.level - level <= rules.PER_ROUND_TRIP
 
 
 def test_a_refusal_ends_the_run():
@@ -206,7 +199,7 @@ def test_a_refusal_ends_the_run():
     refuse(limit)
     before = limit.level
     succeed(limit, 1)
-    assert limit.level - before < 2 * pacing.GAIN * math.sqrt(before)
+    assert limit.level - before < 2 * rules.GAIN * math.sqrt(before)
 
 
 def test_what_was_sent_before_a_cut_does_not_raise_it():
@@ -226,20 +219,20 @@ def test_below_one_requests_go_one_at_a_time_with_a_gap():
 def test_a_gap_has_an_end():
     limit = at(1)
     refuse_often(limit)
-    assert limit.gap == pytest.approx(pacing.LONGEST_GAP)
+    assert limit.gap == pytest.approx(rules.LONGEST_GAP)
 
 
 def test_a_client_that_was_never_served_keeps_asking():
     limit = AdaptiveLimit(64)
     refuse_often(limit)
-    assert limit.gap == pytest.approx(pacing.STRANGER)
+    assert limit.gap == pytest.approx(rules.STRANGER)
 
 
 def test_a_client_that_was_never_served_looks_for_its_share_once_it_is():
     limit = AdaptiveLimit(64)
     refuse_often(limit)
     succeed(limit, 8)
-    assert limit.level >= pacing.START
+    assert limit.level >= rules.START
 
 
 def refuse_often(limit):
@@ -258,10 +251,10 @@ def test_single_failures_leave_the_limit_alone():
     limit = AdaptiveLimit(64)
     for number in range(0, 100, 2):
         limit.update(TROUBLED, ticket(limit, number=number))
-    assert limit.limit == pacing.START
+    assert limit.limit == rules.START
 
 
-def fail_in_a_row(limit, times=pacing.OUTAGE):
+def fail_in_a_row(limit, times=rules.OUTAGE):
     start = limit.luck._newest_success + 1
     old = [ticket(limit, number=start + at) for at in range(times)]
     for one in old:
@@ -270,9 +263,9 @@ def fail_in_a_row(limit, times=pacing.OUTAGE):
 
 def test_failures_in_a_row_bring_it_down_to_one():
     limit = AdaptiveLimit(64)
-    fail_in_a_row(limit, pacing.OUTAGE - 1)
-    assert (limit.limit, limit.down) == (pacing.START, False)
-    limit.update(TROUBLED, ticket(limit, number=pacing.OUTAGE - 1))
+    fail_in_a_row(limit, rules.OUTAGE - 1)
+    assert (limit.limit, limit.down) == (rules.START, False)
+    limit.update(TROUBLED, ticket(limit, number=rules.OUTAGE - 1))
     assert (limit.limit, limit.down) == (1, True)
 
 
@@ -309,7 +302,7 @@ def test_the_limit_stays_between_one_and_the_highest(steps, highest):
         assert 1 <= limit.limit <= highest
         assert isinstance(limit.limit, int)
         assert 0 < limit.level <= highest
-        assert 0 <= limit.gap <= pacing.LONGEST_GAP
+        assert 0 <= limit.gap <= rules.LONGEST_GAP
 
 
 # ---------------------------------------------------------------- the line
@@ -509,22 +502,26 @@ class Line(RuleBasedStateMachine):
         self.pacer = Pacer(6, start=2)
         self.callers = [Caller(self.pacer) for _ in range(4)]
         self.waiting = set()
+        self.timed = set()
         self.now = 0.0
 
     def try_(self, at):
         leave = self.callers[at].ask(self.now)
-        if isinstance(leave, Ticket) or leave.until is not None:
-            self.waiting.discard(at)
-        else:
-            self.waiting.add(at)
+        self.stop(at)
+        if isinstance(leave, Hold):
+            (self.waiting if leave.until is None else self.timed).add(at)
         self.answer()
+
+    def stop(self, at):
+        self.waiting.discard(at)
+        self.timed.discard(at)
 
     def answer(self):
         """Everyone who was woken asks again, as a driver would."""
         for at, caller in enumerate(self.callers):
             if caller.woken:
                 caller.woken = 0
-                if at in self.waiting:
+                if at in self.waiting | self.timed:
                     self.try_(at)
 
     @rule(at=st.integers(0, 3))
@@ -540,13 +537,13 @@ class Line(RuleBasedStateMachine):
                 self.try_(at)
             else:
                 caller.forget()
-                self.waiting.discard(at)
+                self.stop(at)
             self.answer()
 
     @rule(at=st.integers(0, 3))
     def leave(self, at):
         self.callers[at].forget()
-        self.waiting.discard(at)
+        self.stop(at)
         self.answer()
 
     @precondition(lambda self: not self.waiting)
@@ -676,7 +673,7 @@ def test_a_refusal_opens_the_limit_too():
         one.ask()
     pacer.release(one.tickets.pop(), FINE, 0.2)
     one.finish(THROTTLED)
-    assert (pacer.opened, pacer.spread) == (True, int(START * (1 - pacing.CUT)))
+    assert (pacer.opened, pacer.spread) == (True, int(START * (1 - rules.CUT)))
 
 
 def test_a_limit_that_cannot_grow_is_open_from_the_start():
