@@ -29,7 +29,7 @@ from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.level import Signal, Ticket
-from openrouter_embed.core.retry import BACKOFF_BASE, backoff, try_again
+from openrouter_embed.core.retry import A_TIME, backoff, try_again
 from openrouter_embed.core.verdict import Scope, Verdict, blames_base64, judge
 from openrouter_embed.core.wire import (
     Abort,
@@ -321,7 +321,7 @@ class Job:
         ready, waits = try_again(batch, verdict, self._call, pacer, now=now, chance=chance)
         if ready is None or not (waits or pacer.take_retry()):
             return False
-        if verdict.rule.cool and (verdict.after or 0) >= BACKOFF_BASE:
+        if verdict.rule.cool and (verdict.after or 0) >= A_TIME:
             pacer.cool_down(ready)
         elif pacer.server_down:
             # Nobody gets through: one attempt at a time, and a pause for all after each.

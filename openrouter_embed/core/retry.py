@@ -26,6 +26,8 @@ MAX_WAIT: Final = 120.0
 """Seconds above which a Retry-After is not waited for but reported."""
 PATIENCE: Final = 120.0
 """Seconds without a single success after which a refusal for load is a failure like any other."""
+A_TIME: Final = 0.5
+"""Seconds below which a server that asks to wait says no more than “again”."""
 WIDEST: Final = 1.0
 """Share by which such a wait is lengthened at most, for who was refused again and again."""
 
@@ -72,7 +74,7 @@ def waits_its_turn(
     """
     if verdict.rule.signal is not Signal.THROTTLED:
         return False
-    told = (verdict.after or 0) >= BACKOFF_BASE
+    told = (verdict.after or 0) >= A_TIME
     if not told and now - served >= PATIENCE:
         return False
     return deadline is not None or now - max(begun, served) < PATIENCE
