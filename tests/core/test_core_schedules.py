@@ -45,9 +45,9 @@ def settles(places, seed):
     finish(world, world.job(count))
     late = world.sent[len(world.sent) // 3 :]
     served = [one.in_flight for one in late if one.in_flight]
-    near = max(1, 0.15 * places)
-    assert abs(world.pacer.limit.limit - places) <= near
-    assert abs(statistics.median(served) - places) <= near
+    # A refusal takes a quarter at most, so the limit swings by that; what is served hardly does.
+    assert abs(world.pacer.limit.limit - places) <= max(1, 0.25 * places)
+    assert abs(statistics.median(served) - places) <= max(1, 0.15 * places)
     assert statuses(late).count(429) < 0.05 * len(late)
     assert seconds(world) < 1.15 * count * LATENCY / places + 3.0
 
