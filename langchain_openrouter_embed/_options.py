@@ -7,20 +7,18 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, SecretStr
 
 from langchain_openrouter_embed._limiter import RequestLimiter
 from openrouter_embed import CallOptions, ConfigurationError, EmbeddingClient
-from openrouter_embed.adapting import KEY_VARIABLE, OPTIONS, ClientOptions, unknown_name
+from openrouter_embed.adapting import OPTIONS, ClientOptions, Secret, check_flag, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from langchain_core.rate_limiters import BaseRateLimiter
-    from typing_extensions import Required
 
     from openrouter_embed import ProviderPreferences
 
@@ -41,6 +39,13 @@ FIELD_OF: Final = {
 }
 """The client's option → the field of it, where LangChain has a name of its own."""
 
+_CALLED: Final = {
+    "extra_body": "model_kwargs",
+    "max_batch_inputs": "chunk_size",
+    "progress": "show_progress_bar",
+}
+"""The client's option → what messages call it here, unless it was written otherwise."""
+
 OPTION_OF: Final = {field: option for option, field in FIELD_OF.items()}
 HERE_ONLY: Final = (
     *(FIELD_OF.get(name, name) for name, row in OPTIONS.items() if not row.pickled),
@@ -59,7 +64,6 @@ _DECIDED: Final = {
 class EmbeddingsOptions(ClientOptions, total=False):
     """Every keyword of `OpenRouterEmbeddings`, for type checkers; here LangChain's own."""
 
-    model: Required[str]
     openrouter_api_key: Key | None
     api_key: Key | None
     openrouter_api_base: str | None
@@ -90,6 +94,11 @@ def field_of(option: str, **changes: Any) -> Any:
     return Field(**{**told, **changes})
 
 
+def spoken(written: Iterable[str]) -> dict[str, str]:
+    """Return what messages call the options: what was written, else LangChain's name."""
+    return {**_CALLED, **{OPTION_OF.get(name, name): name for name in written}}
+
+
 def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     """Return options under the names of their fields.
 
@@ -101,12 +110,17 @@ def by_field(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any
     for name, value in options.items():
         field = FIELD_OF.get(name, name)
         if field not in known:
-            raise ConfigurationError(unknown_name("argument", name, [*known, *FIELD_OF]))
+            raise unknown(name, known)
         if field in named:
             alias = OPTION_OF.get(field, field)
             raise ConfigurationError(f"`{alias}` and `{field}` are one option: pass one of them.")
         named[field] = value
     return named
+
+
+def unknown(name: str, fields: Iterable[str]) -> ConfigurationError:
+    """Return the error for a name that is no field and no alias of one."""
+    return ConfigurationError(unknown_name("argument", name, [*fields, *FIELD_OF]))
 
 
 def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient, dict[str, Any]]:
@@ -121,13 +135,13 @@ def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient,
     """
     options = _client_options(given)
     own = {name: value for name, value in given.items() if OPTION_OF.get(name, name) not in OPTIONS}
+    if "show_progress_bar" in own:
+        own["show_progress_bar"] = check_flag("show_progress_bar", own["show_progress_bar"])
     if options["api_key"] is None and restored and all(given.get(n) is None for n in HERE_ONLY):
         client = EmbeddingClient.without_key(**options)
     else:
-        if options["api_key"] is None:
-            options["api_key"] = _environment_key(options)
         client = EmbeddingClient(**options)
-    return client, {**own, **_field_values(client, given, options["api_key"])}
+    return client, {**own, **_field_values(client, given)}
 
 
 def _client_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,8 +150,6 @@ def _client_options(given: Mapping[str, Any]) -> dict[str, Any]:
     options.setdefault("model", None)  # the client says what is missing better than Python does
     key = named.get("api_key")
     options["api_key"] = key.get_secret_value() if isinstance(key, SecretStr) else key
-    if not isinstance(named.get("show_progress_bar", False), bool):
-        raise ConfigurationError("`show_progress_bar` must be True or False.")
     if named.get("rate_limiter") is not None:
         if named.get("limiter") is not None:
             raise ConfigurationError("Pass `rate_limiter` or `limiter`, not both.")
@@ -145,22 +157,13 @@ def _client_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _environment_key(options: Mapping[str, Any]) -> str:
-    """Return the environment's key, which is then the object's own, whatever happens to it there.
-
-    Raises:
-        ConfigurationError: There is none, or it cannot be sent.
-    """
-    EmbeddingClient(**options)  # it finds fault with the key in words that name the variable
-    return os.environ[KEY_VARIABLE]
-
-
-def _field_values(client: EmbeddingClient, given: Mapping[str, Any], key: Any) -> dict[str, Any]:
+def _field_values(client: EmbeddingClient, given: Mapping[str, Any]) -> dict[str, Any]:
     settings = client.settings
+    key = settings.api_key
     values = {FIELD_OF.get(name, name): getattr(settings, name) for name in OPTIONS}
     return {
         **values,
-        KEY_FIELD: SecretStr(key.strip()) if isinstance(key, str) else key,
+        KEY_FIELD: SecretStr(key.reveal()) if isinstance(key, Secret) else key,
         "openrouter_provider": settings.provider.to_wire() or None,
         "app_categories": list(settings.app_categories) or None,
         "default_headers": dict(settings.default_headers) or None,

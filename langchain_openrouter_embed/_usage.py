@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import UsageMetadataCallbackHandler
+    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import LLMResult
 
     from openrouter_embed import EmbeddingResult
@@ -60,15 +61,15 @@ def _active() -> list[UsageMetadataCallbackHandler]:
 
 def _message(model: str, result: EmbeddingResult) -> LLMResult:
     from langchain_core.messages import AIMessage  # noqa: PLC0415 - only where somebody listens
-    from langchain_core.messages.ai import UsageMetadata  # noqa: PLC0415
     from langchain_core.outputs import ChatGeneration, LLMResult  # noqa: PLC0415
 
     usage = result.usage
+    # A cast, for what is optional in it is so only to type checkers of newer Pythons.
+    counts = {"input_tokens": usage.total_tokens, "output_tokens": 0,
+              "total_tokens": usage.total_tokens}  # fmt: skip
     message = AIMessage(
         content="",
-        usage_metadata=UsageMetadata(
-            input_tokens=usage.total_tokens, output_tokens=0, total_tokens=usage.total_tokens
-        ),
+        usage_metadata=cast("UsageMetadata", counts),
         response_metadata={"model_name": model, "cost": usage.cost},
     )
     return LLMResult(generations=[[ChatGeneration(message=message)]])

@@ -23,22 +23,27 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads it
 from pydantic_core import PydanticCustomError
 
 from langchain_openrouter_embed._inputs import read_images, read_query, read_texts
-from langchain_openrouter_embed._namespace import cache_namespace
 from langchain_openrouter_embed._options import (
+    FIELD_OF,
     HERE_ONLY,
     KEY_FIELD,
     RESTORED,
+    EmbeddingsOptions,
+    EmbedOptions,
     build,
     by_field,
     call_options,
     field_of,
+    spoken,
+    unknown,
 )
 from langchain_openrouter_embed._usage import report_usage
 from openrouter_embed import ConfigurationError, EmbeddingError
-from openrouter_embed.adapting import KEY_VARIABLE, aguarded, guarded
+from openrouter_embed.adapting import KEY_VARIABLE, aguarded, guarded, speaking, spelled_out
 
 if TYPE_CHECKING:
     import os
@@ -48,20 +53,21 @@ if TYPE_CHECKING:
     import numpy as np
     from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
+    from PIL.Image import Image as Pillow
     from pydantic import ModelWrapValidatorHandler
     from typing_extensions import Self, Unpack
 
-    from langchain_openrouter_embed._options import EmbeddingsOptions, EmbedOptions
     from openrouter_embed import EmbeddingClient, EmbeddingResult, ImageInput, Usage
 
     Role = Literal["query", "document"]
-    Image = str | os.PathLike[str] | ImageInput
+    Image = str | os.PathLike[str] | ImageInput | Pillow | bytes
 
 
 class _Checked(dict[str, Any]):
     """Values that the client has checked, on their way into pydantic."""
 
 
+@spelled_out(EmbeddingsOptions)
 class OpenRouterEmbeddings(Serializable, Embeddings):
     """Embedding models on OpenRouter.
 
@@ -102,7 +108,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         rate_limiter: BaseRateLimiter | None
             Asked once per request.
 
-        Every other keyword of `openrouter_embed.EmbeddingClient` works under the same name.
+    Every keyword:
+        options: Every keyword of `openrouter_embed.EmbeddingClient`, under the same name.
 
     Instantiate:
         ```python
@@ -149,7 +156,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     )
 
     model: str = field_of("model", default=...)
-    openrouter_api_key: SecretStr | Callable[[], str] | None = field_of("api_key")
+    openrouter_api_key: SecretStr | SkipJsonSchema[Callable[[], str]] | None = field_of("api_key")
     openrouter_api_base: str | None = field_of("base_url", default=None)
     openrouter_provider: dict[str, Any] | None = field_of("provider")
     dimensions: int | None = field_of("dimensions")
@@ -178,12 +185,15 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     empty: str = field_of("empty")
     normalize: bool = field_of("normalize")
     pin_provider: bool = field_of("pin_provider")
+    refresh: bool = field_of("refresh")
+    cache_only: bool = field_of("cache_only")
+    cache: object = field_of("cache")
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")
     limiter: object = field_of("limiter")
     pacer: object = field_of("pacer")
     session: object = field_of("session")
-    on_progress: Callable[..., None] | None = field_of("on_progress")
+    on_progress: SkipJsonSchema[Callable[..., None]] | None = field_of("on_progress")
     rate_limiter: object = Field(
         default=None,
         exclude=True,
@@ -196,11 +206,14 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
 
     _client: EmbeddingClient = PrivateAttr()
 
+    @spelled_out(EmbeddingsOptions)
     @guarded
-    def __init__(self, **options: Unpack[EmbeddingsOptions]) -> None:
-        given = dict(options)
+    def __init__(self, model: str | None = None, **options: Unpack[EmbeddingsOptions]) -> None:
+        given = dict(options) if model is None else {"model": model, **options}
         restored = given.pop(RESTORED, False) is True
-        client, values = build(by_field(given, type(self).model_fields), restored=restored)
+        by_name = by_field(given, type(self).model_fields)
+        with speaking(spoken(given)):
+            client, values = build(by_name, restored=restored)
         try:
             # What `BaseModel.__init__` does, with the mark of having been checked.
             self.__pydantic_validator__.validate_python(_Checked(values), self_instance=self)
@@ -227,14 +240,40 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
             cls.__name__, [{"type": details, "loc": (), "input": None}], hide_input=True
         )
 
+    @classmethod
+    @guarded
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make an object that may be without a key until its first request, as a restored one is.
+
+        Checkpoints are read back so. Unlike pydantic's, it checks the values, because it makes a
+        client of them.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        del _fields_set  # every field is set: the client said what it is
+        given: dict[str, Any] = {**values, RESTORED: True}
+        return cls(**given)
+
     @guarded
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
+        if name in type(self).model_fields or name in FIELD_OF:
             raise ConfigurationError(
-                f"`{name}` cannot be changed: use `model_copy(update={{{name!r}: …}})`."
+                f"`{name}` cannot be changed: use `model_copy(update={{{name!r}: …}})`, or pass it "
+                "to the call."
             )
+        if not name.startswith("_") and not hasattr(type(self), name):
+            raise unknown(name, type(self).model_fields)
         super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:  # a checker that saw it would find no misspelt name any more
+
+        def __getattr__(self, name: str) -> Any:
+            """Read an option under the name that the client has for it."""
+            field = FIELD_OF.get(name)
+            return super().__getattr__(name) if field is None else getattr(self, field)
+
+    @spelled_out(EmbedOptions, per_call=True)
     @guarded
     def embed_documents(
         self, texts: Sequence[str], **overrides: Unpack[EmbedOptions]
@@ -253,6 +292,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return self._embed(read_texts(texts), "document", overrides, lists=True).tolist()
 
+    @spelled_out(EmbedOptions, per_call=True)
     @guarded
     def embed_query(self, text: str, **overrides: Unpack[EmbedOptions]) -> list[float]:
         """Embed one text as a query.
@@ -269,6 +309,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return self._embed(read_query(text), "query", overrides)[0]
 
+    @spelled_out(EmbedOptions, per_call=True)
     @guarded
     def embed_documents_array(
         self, texts: Sequence[str], **overrides: Unpack[EmbedOptions]
@@ -280,6 +321,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return self._embed(read_texts(texts), "document", overrides).vectors
 
+    @spelled_out(EmbedOptions, per_call=True)
     @guarded
     def embed_image(
         self,
@@ -303,6 +345,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return self._embed(read_images(uris), role, overrides).tolist()
 
+    @spelled_out(EmbedOptions, per_call=True)
     @aguarded
     async def aembed_documents(
         self, texts: Sequence[str], **overrides: Unpack[EmbedOptions]
@@ -315,6 +358,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         result = await self._aembed(read_texts(texts), "document", overrides, lists=True)
         return result.tolist()
 
+    @spelled_out(EmbedOptions, per_call=True)
     @aguarded
     async def aembed_query(self, text: str, **overrides: Unpack[EmbedOptions]) -> list[float]:
         """Embed one text as a query; see `embed_query`.
@@ -324,6 +368,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return (await self._aembed(read_query(text), "query", overrides))[0]
 
+    @spelled_out(EmbedOptions, per_call=True)
     @aguarded
     async def aembed_documents_array(
         self, texts: Sequence[str], **overrides: Unpack[EmbedOptions]
@@ -335,6 +380,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         """
         return (await self._aembed(read_texts(texts), "document", overrides)).vectors
 
+    @spelled_out(EmbedOptions, per_call=True)
     @aguarded
     async def aembed_image(
         self,
@@ -363,7 +409,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            result = self._client.embed(inputs, role=role, lists=lists, **options)
+            with speaking(spoken(overrides)):
+                result = self._client.embed(inputs, role=role, lists=lists, **options)
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise
@@ -382,7 +429,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            result = await self._client.as_async().embed(inputs, role=role, lists=lists, **options)
+            with speaking(spoken(overrides)):
+                twin = self._client.as_async()
+                result = await twin.embed(inputs, role=role, lists=lists, **options)
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise
@@ -401,7 +450,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Equal exactly where document vectors are interchangeable: the same model, width, role, host
         preferences, extra body and origin. Keys, timeouts and concurrency do not enter.
         """
-        return cache_namespace(self._client)
+        return self._client.vector_space("document")
 
     def close(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""
@@ -439,6 +488,9 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         form = cast("SerializedConstructor", super().to_json())
         reference = {"lc": 1, "type": "secret", "id": [KEY_VARIABLE]}
         form["kwargs"].update({KEY_FIELD: reference, RESTORED: True})
+        path = getattr(self.cache, "path", None)
+        if isinstance(path, str):  # its limits stay here; what is in the file is what counts
+            form["kwargs"]["cache"] = path
         return form
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -475,6 +527,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         fields = type(self).model_fields
         values: dict[str, Any] = {name: getattr(twin, name) for name in fields}
         values |= by_field(update, fields)
+        if values[KEY_FIELD] is twin.openrouter_api_key:
+            values[KEY_FIELD] = twin._client.settings.api_key  # noqa: SLF001 - knows its origin
         values[RESTORED] = values[KEY_FIELD] is None
         return type(self)(**values)
 

@@ -1,7 +1,7 @@
 """Finished vectors in one of LlamaIndex's key-value stores.
 
 Rules of this file:
-- A key is a hash of everything that changes the vector: role, model, origin, options and input.
+- A key is a hash of the name of the vector's space and of the input.
 - What is read or written is copied: nobody's list is also the store's.
 - An entry that cannot be right counts as absent. A store that refuses to write costs a log line,
   never the vectors that were paid for.
@@ -31,23 +31,22 @@ FIELD: Final = "embedding"
 AT_ONCE: Final = 256
 """Reads or writes of an asynchronous store under way at a time; pairs per bulk write."""
 
-_VERSION: Final = 1
 _LOG = logging.getLogger(__name__)
 
 
 class Shelf:
-    """The part of a store that belongs to one model, set of options and role.
+    """The part of a store that belongs to one space of vectors.
 
     Args:
         store: LlamaIndex's store.
-        settings: The client's settings.
-        role: What the inputs are embedded as.
+        space: The client's name for the space of its vectors.
+        width: Components that a vector has, if known.
     """
 
-    def __init__(self, store: BaseKVStore, settings: Any, role: str) -> None:
+    def __init__(self, store: BaseKVStore, space: str, width: int | None) -> None:
         self._store: Any = store  # its stubs leave the values' types open
-        self._width = settings.dimensions or settings.profile.dimensions
-        self._hash = hashlib.sha256(_origin(settings, role))
+        self._width = width
+        self._hash = hashlib.sha256(space.encode() + b"\n")
 
     def read(self, items: Iterable[Item]) -> dict[Item, Vector]:
         """Return copies of the vectors that are there."""
@@ -118,24 +117,6 @@ class Shelf:
         entries = zip(keys.values(), values, strict=True)
         vectors = ((item, _vector(value, self._width)) for item, value in entries)
         return {item: vector for item, vector in vectors if vector is not None}
-
-
-def _origin(settings: Any, role: str) -> bytes:
-    input_type, prefix = settings.role_text(role, "auto")
-    table = {
-        "version": _VERSION,
-        "role": role,
-        "model": settings.model,
-        "base_url": settings.base_url,
-        "dimensions": settings.dimensions,
-        "input_type": input_type,
-        "prefix": prefix,
-        "provider": settings.provider.to_wire(),
-        "extra_body": dict(settings.extra_body),
-        "normalize": settings.normalize,
-        "long_input": settings.long_input,
-    }
-    return json.dumps(table, sort_keys=True, default=repr).encode()
 
 
 def _content(item: Item) -> bytes | None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from openrouter_embed import ConfigurationError, ImageInput
+from openrouter_embed.adapting import as_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
-Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput"
+    from PIL.Image import Image
+
+ImageLike: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput | Image"
+Part: TypeAlias = "str | BytesIO | bytes | os.PathLike[str] | ImageInput | Image"
 
 PLACEHOLDER: Final = "<image>"
 
@@ -27,11 +30,12 @@ def list_images(images: Iterable[ImageLike]) -> list[ImageLike]:
     """Return a list of images, none of them read yet.
 
     Raises:
-        ConfigurationError: This is one image, or none at all.
+        ConfigurationError: This is one image, or no ordered collection of images.
     """
-    if isinstance(images, (str, bytes, bytearray, BytesIO, ImageInput, os.PathLike)):
-        raise ConfigurationError("Pass a list of images, even for one.")
-    return list(images)
+    single: object = images
+    if isinstance(single, (bytearray, BytesIO)):  # both can be iterated
+        raise ConfigurationError("`images` must be a list, even for one.")
+    return as_list(single, "images")
 
 
 def read_images(images: Sequence[ImageLike]) -> list[ImageInput]:
@@ -57,32 +61,7 @@ def read_image(image: ImageLike) -> ImageInput:
     Raises:
         ConfigurationError: It cannot be read, or is none.
     """
-    if isinstance(image, str):
-        return _read_string(image)
-    return _read_object(image)
-
-
-def _read_string(image: str) -> ImageInput:
-    head = image[:16].lower()
-    if head.startswith("file:"):
-        raise ConfigurationError("A `file:` URL is not opened: pass the path itself.")
-    if head.startswith("data:") or "://" in head:
-        return ImageInput.from_url(image)
-    return ImageInput.from_path(image)
-
-
-def _read_object(image: object) -> ImageInput:
-    if isinstance(image, ImageInput):
-        return image
-    if isinstance(image, BytesIO):
-        return ImageInput.from_bytes(image.getvalue())
-    if isinstance(image, (bytes, bytearray)):
-        return ImageInput.from_bytes(bytes(image))
-    if isinstance(image, os.PathLike):
-        return ImageInput.from_path(cast("os.PathLike[str]", image))
-    raise ConfigurationError(
-        f"A {type(image).__name__} is no image: pass a path, an https or data URL, or a BytesIO."
-    )
+    return ImageInput.of(image)
 
 
 def read_parts(parts: Sequence[Part]) -> tuple[str | ImageInput, ...]:
@@ -91,10 +70,9 @@ def read_parts(parts: Sequence[Part]) -> tuple[str | ImageInput, ...]:
     Raises:
         ConfigurationError: A part is neither text nor an image.
     """
-    if isinstance(parts, (str, bytes, bytearray)):
-        raise ConfigurationError("Pass a list of texts and images, even for one part.")
     return tuple(
-        part if isinstance(part, str) else _read_numbered(part, at) for at, part in enumerate(parts)
+        part if isinstance(part, str) else _read_numbered(part, at)
+        for at, part in enumerate(as_list(parts, "parts"))
     )
 
 

@@ -80,6 +80,7 @@ class Link:
         options: The client's options; the key, if one was given, in the client's own wrapping.
         settings: The client's checked settings.
         throttle: What the client asks before each request.
+        names: What messages call the client's options.
 
     Raises:
         ConfigurationError: An option is wrong, or there is no key and the object is not restored.
@@ -92,7 +93,9 @@ class Link:
         num_workers: int | None,
         rate_limiter: Any,
         restored: bool,
+        names: Mapping[str, str],
     ) -> None:
+        self.names = names
         self.throttle = Throttle(options.get("limiter"), rate_limiter)
         built: dict[str, Any] = {
             **options,

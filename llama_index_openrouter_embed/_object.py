@@ -26,18 +26,18 @@ from llama_index_openrouter_embed._options import (
     VECTOR_OPTIONS,
     field_of,
     read_arguments,
+    spoken,
+    unknown,
 )
 from openrouter_embed import ConfigurationError
-from openrouter_embed.adapting import OPTIONS, guarded
+from openrouter_embed.adapting import OPTIONS, guarded, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from llama_index.core.callbacks.base import CallbackManager
-    from llama_index.core.storage.kvstore.types import BaseKVStore
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
-    from openrouter_embed import Options, Usage
+    from openrouter_embed import Usage
 
 TEXTS_PER_EVENT: Final = 100
 """Default of `embed_batch_size`."""
@@ -96,40 +96,18 @@ class OpenRouterObject(MultiModalEmbedding):
 
     _link: Link = PrivateAttr()
 
-    @guarded
-    def __init__(
-        self,
-        model_name: str | None = None,
-        *,
-        model: str | None = None,
-        api_base: str | None = None,
-        additional_kwargs: Mapping[str, Any] | None = None,
-        embed_batch_size: int | None = None,
-        num_workers: int | None = None,
-        embeddings_cache: BaseKVStore | None = None,
-        rate_limiter: Any = None,
-        callback_manager: CallbackManager | None = None,
-        **options: Unpack[Options],
-    ) -> None:
-        given = {
-            "model_name": model_name,
-            "model": model,
-            "api_base": api_base,
-            "additional_kwargs": additional_kwargs,
-            "embed_batch_size": embed_batch_size,
-            "num_workers": num_workers,
-            "embeddings_cache": embeddings_cache,
-            "rate_limiter": rate_limiter,
-            "callback_manager": callback_manager,
-            **options,
-        }
+    def _assemble(self, given: dict[str, Any]) -> None:
+        """Check the constructor's arguments, and make of them the client and the fields."""
         arguments = read_arguments(given, type(self).model_fields)
-        link = Link(
-            arguments.client,
-            num_workers=arguments.framework.get("num_workers"),
-            rate_limiter=arguments.framework.get("rate_limiter"),
-            restored=_RESTORING.get(),
-        )
+        names = spoken(given)
+        with speaking(names):
+            link = Link(
+                arguments.client,
+                num_workers=arguments.framework.get("num_workers"),
+                rate_limiter=arguments.framework.get("rate_limiter"),
+                restored=_RESTORING.get(),
+                names=names,
+            )
         fields = {**_serialized(link.settings), **arguments.framework, **arguments.extra}
         super().__init__(**fields)
         self._link = link
@@ -163,7 +141,7 @@ class OpenRouterObject(MultiModalEmbedding):
 
     @guarded
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in type(self).model_fields:
+        if not name.startswith("_"):
             value = self._checked(name, value)
         super().__setattr__(name, value)
         if name == "rate_limiter":
@@ -172,12 +150,30 @@ class OpenRouterObject(MultiModalEmbedding):
     def _checked(self, name: str, value: Any) -> Any:
         if name in ASSIGNABLE:
             return FRAMEWORK[name](name, value)
-        if name in _FIXED:
+        fields = type(self).model_fields
+        if name in _FIXED or name in OPTIONS or name in ALIASES:
             raise ConfigurationError(
                 f"`{name}` is fixed once the object is made: use "
                 f"`model_copy(update={{'{name}': …}})`."
             )
+        if name not in fields and not hasattr(type(self), name):
+            raise unknown(name, fields)
         return value
+
+    if not TYPE_CHECKING:  # a checker that saw it would find no misspelt name any more
+
+        def __getattr__(self, name: str) -> Any:
+            """Read an option of the client that is no field."""
+            option = ALIASES.get(name, name)
+            if option not in OPTIONS:
+                return super().__getattr__(name)
+            link = (self.__pydantic_private__ or {}).get("_link")
+            if link is None:
+                raise AttributeError(name)
+            return getattr(link.settings, option)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *OPTIONS})
 
     # ------------------------------------------------------------------ copies and other forms
 
@@ -207,6 +203,21 @@ class OpenRouterObject(MultiModalEmbedding):
         """
         with _restoring():
             return super().from_dict(data, **kwargs)
+
+    @classmethod
+    @guarded
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make an object that may be without a key until its first request, as a restored one is.
+
+        Checkpoints are read back so. Unlike pydantic's, it checks the values, because it makes a
+        client of them.
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+        """
+        del _fields_set  # the constructor knows best
+        with _restoring():
+            return cls(**values)
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:

@@ -19,7 +19,6 @@ from openrouter_embed.adapting import OPTIONS, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import TypeGuard
 
 ALIASES: Final = {
     "model_name": "model",
@@ -27,6 +26,17 @@ ALIASES: Final = {
     "additional_kwargs": "extra_body",
 }
 """LlamaIndex's name → the client's."""
+
+_CALLED: Final = {
+    "extra_body": "additional_kwargs",
+    "base_url": "api_base",
+    "max_batch_inputs": "embed_batch_size",
+    "progress": "show_progress",
+}
+"""The client's option → what messages call it here, unless it was written otherwise."""
+
+_BAR: Final = "A bar is asked for in the call: `get_text_embedding_batch(…, show_progress=True)`."
+_NO_OPTIONS: Final = dict.fromkeys(("show_progress_bar", "show_progress", "progress"), _BAR)
 
 _OTHER_FORM: Final = frozenset({"provider", *ALIASES.values()})
 """Options that are serialized under another name, or in a form of their own."""
@@ -48,19 +58,17 @@ def field_of(option: str, **changes: Any) -> Any:
 
 
 def _batch_size(name: str, value: object) -> object:
-    if not _is_count(value) or value > LARGEST_BATCH:
+    try:
+        size: int = OPTIONS["max_concurrency"].check(name, value)
+    except ConfigurationError:
+        size = 0
+    if not 1 <= size <= LARGEST_BATCH:
         raise ConfigurationError(f"`{name}` must be a whole number from 1 to {LARGEST_BATCH}.")
-    return value
+    return size
 
 
 def _workers(name: str, value: object) -> object:
-    if value is not None and not _is_count(value):
-        raise ConfigurationError(f"`{name}` must be a whole number of at least 1, or None.")
-    return value
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return None if value is None else OPTIONS["max_concurrency"].check(name, value)
 
 
 def _cache(name: str, value: object) -> object:
@@ -123,6 +131,20 @@ class Arguments:
     client: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
+def spoken(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what messages call the options: what was written, else LlamaIndex's name."""
+    written = [name for name, value in given.items() if value is not None]
+    return {**_CALLED, **{ALIASES.get(name, name): name for name in written}}
+
+
+def unknown(name: str, fields: Iterable[str]) -> ConfigurationError:
+    """Return the error for a name that is no argument."""
+    if name in _NO_OPTIONS:
+        return ConfigurationError(f"Unknown argument `{name}`. {_NO_OPTIONS[name]}")
+    known = [*OPTIONS, *ALIASES, *FRAMEWORK, *fields]
+    return ConfigurationError(unknown_name("argument", name, known))
+
+
 def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments:
     """Sort and check the constructor's arguments.
 
@@ -147,8 +169,7 @@ def read_arguments(given: Mapping[str, Any], fields: Iterable[str]) -> Arguments
         elif name in own:
             arguments.extra[name] = value
         else:
-            known = [*OPTIONS, *ALIASES, *FRAMEWORK, *own]
-            raise ConfigurationError(unknown_name("argument", name, known))
+            raise unknown(name, own)
     if arguments.client.get("model") is None:
         raise ConfigurationError(
             "Which model? Pass for example `model_name='openai/text-embedding-3-small'`."

@@ -28,13 +28,23 @@ from llama_index_openrouter_embed._images import (
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
 from llama_index_openrouter_embed._progress import bar
-from openrouter_embed import ConfigurationError, InvalidResponseError
-from openrouter_embed.adapting import aguarded, guarded, kind_of
+from openrouter_embed import InvalidResponseError, Options
+from openrouter_embed.adapting import (
+    aguarded,
+    as_text,
+    as_texts,
+    guarded,
+    speaking,
+    spelled_out,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.schema import BaseNode
+    from llama_index.core.storage.kvstore.types import BaseKVStore
+    from typing_extensions import Unpack
 
     from llama_index_openrouter_embed._cache import Item
     from llama_index_openrouter_embed._images import ImageLike, Part
@@ -43,6 +53,7 @@ if TYPE_CHECKING:
     Vector = list[float]
 
 
+@spelled_out(Options)
 class OpenRouterEmbedding(OpenRouterObject):
     """Embeddings from OpenRouter for LlamaIndex: texts, queries, images.
 
@@ -67,14 +78,41 @@ class OpenRouterEmbedding(OpenRouterObject):
         rate_limiter: One of LlamaIndex's, asked once per request sent; told the likely tokens.
         additional_kwargs: More fields for the request body; `extra_body` is the same.
         callback_manager: LlamaIndex's; `VectorStoreIndex` and `Settings` put their own here.
-        options: Every option of `openrouter_embed.EmbeddingClient`, under its name.
+        options: Every option of `openrouter_embed.EmbeddingClient`.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
-    # Type checkers would otherwise make up a constructor from pydantic's fields.
-    __init__ = OpenRouterObject.__init__
+    @spelled_out(Options)
+    @guarded
+    def __init__(
+        self,
+        model_name: str | None = None,
+        *,
+        model: str | None = None,
+        api_base: str | None = None,
+        additional_kwargs: Mapping[str, Any] | None = None,
+        embed_batch_size: int | None = None,
+        num_workers: int | None = None,
+        embeddings_cache: BaseKVStore | None = None,
+        rate_limiter: Any = None,
+        callback_manager: CallbackManager | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        given = {
+            "model_name": model_name,
+            "model": model,
+            "api_base": api_base,
+            "additional_kwargs": additional_kwargs,
+            "embed_batch_size": embed_batch_size,
+            "num_workers": num_workers,
+            "embeddings_cache": embeddings_cache,
+            "rate_limiter": rate_limiter,
+            "callback_manager": callback_manager,
+            **options,
+        }
+        self._assemble(given)
 
     @classmethod
     def class_name(cls) -> str:
@@ -120,7 +158,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        texts = _read_texts(texts)
+        texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size) as announcer,
             self._bar(len(texts), "Generating embeddings", show=show_progress) as told,
@@ -141,7 +179,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
-        texts = _read_texts(texts)
+        texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size, together=True) as announcer,
             self._bar(len(texts), "Generating embeddings", show=show_progress) as told,
@@ -153,21 +191,21 @@ class OpenRouterEmbedding(OpenRouterObject):
     @signed
     @guarded
     def _get_text_embedding(self, text: str) -> Vector:
-        return self._embed(_read_texts([text]), "document")[0]
+        return self._embed([as_text(text, "text")], "document")[0]
 
     @aguarded
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return (await self._aembed(_read_texts([text]), "document"))[0]
+        return (await self._aembed([as_text(text, "text")], "document"))[0]
 
     @guarded
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
         """Embed any number of texts without events; parts of LlamaIndex call this directly."""
-        return self._embed(_read_texts(texts), "document")
+        return self._embed(as_texts(texts), "document")
 
     @aguarded
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
         """Embed any number of texts without events; parts of LlamaIndex call this directly."""
-        return await self._aembed(_read_texts(texts), "document")
+        return await self._aembed(as_texts(texts), "document")
 
     # ------------------------------------------------------------------ queries
 
@@ -209,7 +247,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed.
         """
-        queries = _read_texts(queries)
+        queries = as_texts(queries, "queries")
         if len(queries) == 1:
             vectors = [self.get_query_embedding(queries[0])]
         else:
@@ -229,7 +267,7 @@ class OpenRouterEmbedding(OpenRouterObject):
         Raises:
             EmbeddingError: The call failed.
         """
-        queries = _read_texts(queries)
+        queries = as_texts(queries, "queries")
         if len(queries) == 1:
             vectors = [await self.aget_query_embedding(queries[0])]
         else:
@@ -255,11 +293,11 @@ class OpenRouterEmbedding(OpenRouterObject):
     @signed
     @guarded
     def _get_query_embedding(self, query: str) -> Vector:
-        return self._embed(_read_texts([query]), "query")[0]
+        return self._embed([as_text(query, "query")], "query")[0]
 
     @aguarded
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return (await self._aembed(_read_texts([query]), "query"))[0]
+        return (await self._aembed([as_text(query, "query")], "query"))[0]
 
     # ------------------------------------------------------------------ images
 
@@ -434,11 +472,13 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _embed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return fetch(self._link.client, items, self._shelf(role), **call)
+        with speaking(self._link.names):
+            return fetch(self._link.client, items, self._shelf(role), **call)
 
     async def _aembed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        return await afetch(self._link.client.as_async(), items, self._shelf(role), **call)
+        with speaking(self._link.names):
+            return await afetch(self._link.client.as_async(), items, self._shelf(role), **call)
 
     def _limits(self) -> dict[str, int]:
         asked = "embed_batch_size" in self.model_fields_set
@@ -448,7 +488,9 @@ class OpenRouterEmbedding(OpenRouterObject):
         # `is None`: a store that is empty may well be falsy.
         if self.embeddings_cache is None:
             return None
-        return Shelf(self.embeddings_cache, self._link.settings, role)
+        # What was asked for; our table of models may be wrong about what arrives.
+        width = self._link.settings.dimensions
+        return Shelf(self.embeddings_cache, self._link.client.vector_space(role), width)
 
     def _announcer(self, chunks: list[str], size: int = 1, *, together: bool = False) -> Announcer:
         groups = grouped(chunks, size)
@@ -456,16 +498,6 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _bar(self, total: int, what: str, *, show: bool) -> Any:
         return bar(total, what, self._link.settings.on_progress, show=show)
-
-
-def _read_texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, (str, bytes)):
-        raise ConfigurationError("Pass a list of texts, even for one.")
-    items = list(texts)
-    for at, text in enumerate(items):
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users
-            raise ConfigurationError(f"Text {at} is a {kind_of(text)}, not a string.")
-    return items
 
 
 def _sized(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:

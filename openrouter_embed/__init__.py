@@ -14,6 +14,9 @@ from openrouter_embed.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
+    CacheError,
+    CacheMissError,
+    CacheWarning,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -30,8 +33,10 @@ from openrouter_embed.errors import (
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
+    from openrouter_embed.cache import CacheStats, EmbeddingCache, Found, SQLiteCache
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
+    from openrouter_embed.comparison import Comparison, ModelScore, compare
     from openrouter_embed.inputs import ImageInput
     from openrouter_embed.options.keywords import CallOptions, Limiter, Options
     from openrouter_embed.options.models import (
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
+    from openrouter_embed.search import similarity
 
 __all__ = [
     "APIError",
@@ -50,14 +56,21 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CacheError",
+    "CacheMissError",
+    "CacheStats",
+    "CacheWarning",
     "CallOptions",
     "ClientClosedError",
+    "Comparison",
     "ConfigurationError",
     "DeadlineExceededError",
+    "EmbeddingCache",
     "EmbeddingClient",
     "EmbeddingError",
     "EmbeddingResult",
     "Estimate",
+    "Found",
     "ImageInput",
     "InsufficientCreditsError",
     "InvalidResponseError",
@@ -65,6 +78,7 @@ __all__ = [
     "Limiter",
     "ModelInfo",
     "ModelProfile",
+    "ModelScore",
     "MultipleProvidersWarning",
     "NotFoundError",
     "Options",
@@ -73,33 +87,44 @@ __all__ = [
     "Progress",
     "ProviderPreferences",
     "RateLimitError",
+    "SQLiteCache",
     "ServerError",
     "TransportError",
     "Usage",
     "__version__",
+    "compare",
     "find_profile",
     "register_profile",
+    "similarity",
     "unregister_profile",
 ]
 
 _HOMES = {
     "AsyncEmbeddingClient": "client",
+    "CacheStats": "cache",
     "CallOptions": "options.keywords",
+    "Comparison": "comparison",
+    "EmbeddingCache": "cache",
     "EmbeddingClient": "client",
     "EmbeddingResult": "result",
     "Estimate": "catalogue",
+    "Found": "cache",
     "ImageInput": "inputs",
     "KeyInfo": "catalogue",
     "Limiter": "options.keywords",
     "ModelInfo": "catalogue",
+    "ModelScore": "comparison",
     "ModelProfile": "options.models",
     "Options": "options.keywords",
     "Pacer": "pacer",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
+    "SQLiteCache": "cache",
     "Usage": "result",
+    "compare": "comparison",
     "find_profile": "options.models",
     "register_profile": "options.models",
+    "similarity": "search",
     "unregister_profile": "options.models",
 }
 

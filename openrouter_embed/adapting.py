@@ -6,10 +6,13 @@ Rules of this file:
 
 from __future__ import annotations
 
-from openrouter_embed.guard import aguarded, guarded, kind_of
-from openrouter_embed.options.key import KEY_VARIABLE
+from openrouter_embed.guard import aguarded, guarded, kind_of, speaking
+from openrouter_embed.listed import as_list, as_text, as_texts
+from openrouter_embed.options.checks import check_flag
+from openrouter_embed.options.key import KEY_VARIABLE, Secret
 from openrouter_embed.options.keywords import ClientOptions
 from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS, Option
 
 __all__ = [
@@ -17,8 +20,15 @@ __all__ = [
     "OPTIONS",
     "ClientOptions",
     "Option",
+    "Secret",
     "aguarded",
+    "as_list",
+    "as_text",
+    "as_texts",
+    "check_flag",
     "guarded",
     "kind_of",
+    "speaking",
+    "spelled_out",
     "unknown_name",
 ]

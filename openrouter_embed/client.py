@@ -13,20 +13,26 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from openrouter_embed.catalogue import read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
-from openrouter_embed.guard import aguarded, guarded
+from openrouter_embed.guard import aguarded, guarded, kind_of
+from openrouter_embed.listed import why_no_list
 from openrouter_embed.options.checks import AUTO
+from openrouter_embed.options.keywords import CallOptions, Options
+from openrouter_embed.options.signatures import spelled_out
+from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
+        Iterable,
         Iterator,
         Sequence,
     )
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
-    from openrouter_embed.options.keywords import CallOptions, Options
     from openrouter_embed.options.models import Role
     from openrouter_embed.options.settings import Settings
     from openrouter_embed.result import EmbeddingResult, Usage
@@ -65,6 +70,38 @@ class _Client:
     def usage(self) -> Usage:
         """What all calls of this client have consumed so far: tokens, USD, requests."""
         return self._engine.usage
+
+    @guarded
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTIONS:
+            raise ConfigurationError(
+                f"`{name}` is fixed once the client is made: make another client, or pass it to "
+                "the call. `client.settings` holds what is set."
+            )
+        super().__setattr__(name, value)
+
+    @guarded
+    def vector_space(self, role: Role | None = "document", *, input_type: str | None = AUTO) -> str:
+        """Name the space that this client's vectors live in, for stores and indexes of one's own.
+
+        Two names are equal exactly where the vectors of equal inputs are interchangeable: the same
+        model, width, role as it is sent, host preferences, extra body and origin, and the same done
+        to lengths and to long texts. The key, timeouts and the like do not enter.
+
+        Args:
+            role: What inputs are embedded as.
+            input_type: As for `embed`.
+
+        Returns:
+            Letters, digits, `.`, `_` and `-`, at most 97 of them.
+
+        Raises:
+            ConfigurationError: The role is none.
+        """
+        from openrouter_embed.options.space import space_name  # noqa: PLC0415 - lazy by design
+
+        check_call(role, input_type, "raise")
+        return space_name(self._engine.settings, role, input_type)
 
     def __repr__(self) -> str:
         settings = self._engine.settings
@@ -131,18 +168,32 @@ def at_start(error: EmbeddingError, start: int) -> None:
         error.result = dataclasses.replace(error.result, start=start)
 
 
-def check_stream(iterable: object) -> None:
-    """Refuse what would be taken apart into letters or keys.
+def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
+    """Refuse what would be taken apart into letters, keys or the names of columns.
 
     Raises:
-        ConfigurationError: This is one input, not an iterable of inputs.
+        ConfigurationError: This is no ordered iterable of inputs.
     """
-    whole: object = iterable
-    single = isinstance(iterable, (str, bytes, bytearray, Mapping))
-    if single or not isinstance(iterable, (Iterable, AsyncIterable)):
+    if asynchronous and isinstance(iterable, AsyncIterable):
+        return
+    advice = why_no_list(iterable)
+    if advice:
         raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not a {type(whole).__name__}: for one input "
-            "use `embed`."
+            f"`stream` takes an iterable of inputs, not a {kind_of(iterable)}: {advice}. For one "
+            "input use `embed`."
+        )
+
+
+def check_part(part: Sequence[Input], start: int) -> None:
+    """Refuse a stream's part that `embed` would take for one input.
+
+    Raises:
+        ConfigurationError: It begins with a number.
+    """
+    first: object = part[0]
+    if isinstance(first, Real):
+        raise ConfigurationError(
+            f"Input {start} is a {kind_of(first)}: a stream's inputs are whole, token ids as lists."
         )
 
 
@@ -165,6 +216,7 @@ async def parts_of(
         yield part
 
 
+@spelled_out(Options)
 class EmbeddingClient(_Client):
     """Embeddings from OpenRouter, synchronously.
 
@@ -178,16 +230,18 @@ class EmbeddingClient(_Client):
 
     Args:
         model: Model id as OpenRouter lists it.
-        options: Every other option by keyword; see `Options` in the documentation.
+        options: Every other option, by keyword.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
+    @spelled_out(Options)
     @guarded
     def __init__(self, model: str, **options: Unpack[Options]) -> None:
         self._engine = make_engine({**options, "model": model})
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def embed(
         self,
@@ -248,10 +302,12 @@ class EmbeddingClient(_Client):
         engine.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
+            engine.recall(work)
             drive(work, inbox, engine.requests, engine.settings)
         finally:
             _thread.depth -= 1
-            engine.leave(wake)
+            engine.leave(wake, work)
+            engine.flush(work)
         return work
 
     @guarded
@@ -272,6 +328,7 @@ class EmbeddingClient(_Client):
         """
         return self.embed([text], role="query")[0]
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def stream(
         self,
@@ -304,6 +361,7 @@ class EmbeddingClient(_Client):
         while part := list(itertools.islice(source, STREAM_INPUTS)):
             size = len(part)
             try:
+                check_part(part, start)
                 result = self.embed(part, **options)
             except EmbeddingError as error:
                 part.clear()
@@ -332,7 +390,7 @@ class EmbeddingClient(_Client):
         The catalogue is fetched once per client, which costs nothing; no input is sent.
 
         Raises:
-            ConfigurationError: An input or an option is wrong.
+            ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or self.models()
@@ -381,6 +439,7 @@ async def _aiohttp_shell() -> ModuleType:
     return module
 
 
+@spelled_out(Options)
 class AsyncEmbeddingClient(_Client):
     """Embeddings from OpenRouter, asynchronously; the same names as `EmbeddingClient`, awaited.
 
@@ -388,16 +447,18 @@ class AsyncEmbeddingClient(_Client):
 
     Args:
         model: Model id as OpenRouter lists it.
-        options: Every other option by keyword; see `Options` in the documentation.
+        options: Every other option, by keyword.
 
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
+    @spelled_out(Options)
     @guarded
     def __init__(self, model: str, **options: Unpack[Options]) -> None:
         self._engine = make_engine({**options, "model": model})
 
+    @spelled_out(CallOptions, per_call=True)
     @aguarded
     async def embed(
         self,
@@ -437,6 +498,8 @@ class AsyncEmbeddingClient(_Client):
         return engine.finish(job)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
+        import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
+
         shell = await _aiohttp_shell()
         engine = self._engine
         bell = shell.Bell()
@@ -444,9 +507,13 @@ class AsyncEmbeddingClient(_Client):
         work = make(wake)
         engine.enter(wake)
         try:
+            if engine.keeper is not None:
+                await asyncio.to_thread(engine.recall, work)
             await shell.drive(work, bell, engine.aiohttp, engine.settings)
         finally:
-            engine.leave(wake)
+            engine.leave(wake, work)
+            if not engine.flushed(work):
+                await asyncio.to_thread(engine.flush, work)
         return work
 
     @aguarded
@@ -467,6 +534,7 @@ class AsyncEmbeddingClient(_Client):
         """
         return (await self.embed([text], role="query"))[0]
 
+    @spelled_out(CallOptions, per_call=True)
     @guarded
     def stream(
         self,
@@ -484,7 +552,7 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: As `embed`, for the part at hand; `.result.start` says which.
         """
         check_call(role, input_type, on_error)
-        check_stream(iterable)
+        check_stream(iterable, asynchronous=True)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
         return self._stream(parts_of(iterable, STREAM_INPUTS), options)
@@ -496,6 +564,7 @@ class AsyncEmbeddingClient(_Client):
         async for part in parts:
             size = len(part)
             try:
+                check_part(part, start)
                 result = await self.embed(part, **options)
             except EmbeddingError as error:
                 part.clear()
@@ -524,7 +593,7 @@ class AsyncEmbeddingClient(_Client):
         The catalogue is fetched once per client, which costs nothing; no input is sent.
 
         Raises:
-            ConfigurationError: An input or an option is wrong.
+            ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or await self.models()

@@ -14,22 +14,27 @@ import random
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
+    CacheWarning,
     ClientClosedError,
     ConfigurationError,
     MultipleProvidersWarning,
 )
+from openrouter_embed.guard import printable
+from openrouter_embed.notices import Herald
 from openrouter_embed.options.checks import AUTO, encodable
-from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.names import near_models, unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
 from openrouter_embed.options.table import CALL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from openrouter_embed.cache.call import CallCache
+    from openrouter_embed.cache.keeper import Keeper
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.fetch import Fetch
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.level import Signal
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
+    from openrouter_embed.core.plan import Plan
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
@@ -60,6 +66,7 @@ class Engine:
         self._usage: Usage | None = None
         self._memory: ModelMemory | None = None
         self._ledger: Ledger | None = None
+        self._keeper: Keeper | None = None
         self._calls: dict[tuple[str | None, str, bool], Call] = {}
         self._reset()
         _ENGINES.add(self)
@@ -110,6 +117,19 @@ class Engine:
 
                 self._ledger = Ledger(self.settings.max_cost, lock=threading.Lock())
             return self._ledger
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """What stands between calls and the cache, if there is one."""
+        cache = self.settings.cache
+        if cache is None:
+            return None
+        with self._lock:
+            if self._keeper is None:
+                from openrouter_embed.cache.keeper import keeper_of  # noqa: PLC0415 - lazy
+
+                self._keeper = keeper_of(cache)
+            return self._keeper
 
     @property
     def requests(self) -> RequestsTransport:
@@ -211,7 +231,10 @@ class Engine:
 
         self._check_open()
         check_call(role, input_type, on_error)
+        if settings.cache_only and settings.cache is None:
+            raise ConfigurationError("`cache_only` needs a `cache` to look into.")
         call = self._call(settings, role, input_type, on_error=on_error, lists=lists)
+        plan = call.plan(inputs)
         callbacks = Callbacks(
             chance=random.random,
             wake=wake,
@@ -221,16 +244,69 @@ class Engine:
             on_landed=self._landed,
             on_refused=self._refused,
             on_usage=self._add_usage,
+            on_retry=Herald(settings.model),
             on_progress=on_progress,
+            cache=self._call_cache(settings, role, input_type, plan, wake, patient=not urgent),
         )
         return Job(
-            call.plan(inputs),
+            plan,
             call.begin(monotonic(), self._price(settings.model)),
             pacer=self.pacer,
             memory=self.memory,
             callbacks=callbacks,
             ledger=self.ledger,
         )
+
+    def _call_cache(
+        self,
+        settings: Settings,
+        role: Role | None,
+        input_type: str | None,
+        plan: Plan,
+        wake: Callable[[], None],
+        *,
+        patient: bool,
+    ) -> CallCache | None:
+        keeper = self.keeper
+        if keeper is None:
+            return None
+        from openrouter_embed.cache.call import CallCache  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.options.space import Keys  # noqa: PLC0415 - lazy by design
+
+        sent, _ = settings.role_text(role, input_type)
+        return CallCache(
+            keeper,
+            Keys(settings, sent),
+            plan,
+            wake=wake,
+            patient=patient,
+            refresh=settings.refresh,
+        )
+
+    def recall(self, work: Job | Fetch) -> None:
+        """Take out of the cache what is there, if this is a call with a cache; may block."""
+        kept = getattr(work, "kept", None)
+        cache = _cache_of(work)
+        if cache is None or kept is None:
+            return
+        for found in cache.recall(kept.missing):
+            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+        others = cache.claim(kept.missing)
+        for found in cache.recall_again(kept.missing):
+            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+        kept.begin(others)
+        cast("Job", work).listener.tell(kept.progress)
+
+    def flushed(self, work: Job | Fetch) -> bool:
+        """Whether nothing of what a call has bought is on its way into the cache."""
+        cache = _cache_of(work)
+        return cache is None or cache.flushed
+
+    def flush(self, work: Job | Fetch) -> None:
+        """Wait until what a call has bought is in the cache; may block."""
+        cache = _cache_of(work)
+        if cache is not None:
+            cache.flush()
 
     def _call(
         self,
@@ -269,6 +345,7 @@ class Engine:
             return None
         price = next((known.price for known in self.known_models if known.id == model), None)
         if price is None:
+            self._doubt_model(model, self.known_models)
             raise ConfigurationError(
                 f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
                 "model's id, or leave `max_cost` out."
@@ -283,6 +360,8 @@ class Engine:
         """
         if job.listener.complaint:
             _warn(job.listener.complaint, UserWarning)
+        for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            _warn(sentence, CacheWarning)
         result = job.result()
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
@@ -308,6 +387,7 @@ class Engine:
             now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
+            on_retry=Herald(self.settings.model),
             public=path == MODELS_PATH,
         )
 
@@ -329,21 +409,46 @@ class Engine:
         from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
+        self._doubt_model(self.settings.model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
+        tokens, count = self._to_buy(plan, role, input_type)
         price = next((model.price for model in models if model.id == self.settings.model), None)
-        tokens = sum(plan.tokens)
         cost = None if price is None else tokens * price
-        return Estimate(tokens=tokens, cost=cost, inputs=len(plan.units))
+        return Estimate(tokens=tokens, cost=cost, inputs=count)
+
+    def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> tuple[int, int]:
+        """Return the tokens and the number of the inputs that are not in the cache."""
+        cache = self._call_cache(self.settings, role, input_type, plan, lambda: None, patient=False)
+        missing = range(len(plan.units)) if cache is None else cache.absent()
+        return sum(plan.tokens[unit] for unit in missing), len(missing)
+
+    def _doubt_model(self, model: str, models: Sequence[ModelInfo]) -> None:
+        """Refuse a model that is not in the catalogue where one of nearly that name is.
+
+        Raises:
+            ConfigurationError: Names those that may be meant.
+        """
+        ids = [known.id for known in models]
+        if not ids or model in ids or model.partition(":")[0] in ids:
+            return
+        near = ", ".join(f"`{name}`" for name in near_models(model, ids))
+        if near:
+            raise ConfigurationError(
+                f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
+            )
 
     def enter(self, wake: Callable[[], None]) -> None:
         """Register a call, so that `close` can wake it."""
         with self._lock:
             self._wakes.add(wake)
 
-    def leave(self, wake: Callable[[], None]) -> None:
-        """Forget a call."""
+    def leave(self, wake: Callable[[], None], work: Job | Fetch) -> None:
+        """Forget a call, and let others buy what they left to it."""
         with self._lock:
             self._wakes.discard(wake)
+        cache = _cache_of(work)
+        if cache is not None:
+            cache.leave()
 
     def close(self) -> None:
         """End the calls in flight and close what belongs to the client; again is harmless."""
@@ -368,7 +473,7 @@ class Engine:
             self.closed = True
             wakes = tuple(self._wakes)
             transports = self._requests, self._aiohttp
-            self._requests = self._aiohttp = None
+            self._requests = self._aiohttp = self._keeper = None
         for wake in wakes:
             wake()
         return transports
@@ -379,6 +484,12 @@ class Engine:
             lanes, self._aiohttp = self._aiohttp, None
         if lanes is not None:
             await lanes.aclose()
+
+
+def _cache_of(work: Job | Fetch) -> CallCache | None:
+    """Return the cache of a call; a fetch has none."""
+    kept = getattr(work, "kept", None)
+    return None if kept is None else cast("CallCache | None", kept.cache)
 
 
 def _warn(message: str, category: type[Warning]) -> None:

@@ -12,6 +12,8 @@ The tree::
     ├─ ConfigurationError (also ValueError)       before anything was sent
     ├─ ClientClosedError
     ├─ BudgetExceededError
+    ├─ CacheError                                 .trouble
+    ├─ CacheMissError
     ├─ TransportError                             .kind
     │   └─ DeadlineExceededError (also TimeoutError)
     ├─ InvalidResponseError                       .reason .index
@@ -78,6 +80,23 @@ class ClientClosedError(EmbeddingError):
 
 class BudgetExceededError(EmbeddingError):
     """`max_cost` would be passed by the next request, so it was not sent."""
+
+
+class CacheError(EmbeddingError):
+    """A cache's file could not be read, written or looked after; calls go on without it.
+
+    Attributes:
+        trouble: One of `locked`, `full`, `read_only`, `unopened`, `failing`, `damaged`, `foreign`,
+            `later`, `other`.
+    """
+
+    def __init__(self, message: str, *, trouble: str = "other", **data: Any) -> None:
+        super().__init__(message, **data)
+        self.trouble = trouble
+
+
+class CacheMissError(EmbeddingError):
+    """A call with `cache_only` met an input that is not in the cache, so nothing was sent."""
 
 
 class TransportError(EmbeddingError):
@@ -172,6 +191,10 @@ class RateLimitError(APIError):
 
 class ServerError(APIError):
     """408 or 5xx: the API or the host behind it failed."""
+
+
+class CacheWarning(UserWarning):
+    """A call went on without its cache, or a damaged one was set aside; says what to do."""
 
 
 class MultipleProvidersWarning(UserWarning):

@@ -7,12 +7,14 @@ Rules of this file:
 from __future__ import annotations
 
 import functools
+import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from openrouter_embed.errors import EmbeddingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator, Mapping
     from types import CoroutineType
 
 P = ParamSpec("P")
@@ -53,6 +55,26 @@ def bare(error: EmbeddingError) -> EmbeddingError:
     error.__cause__ = None
     error.__context__ = None
     return error.with_traceback(None)
+
+
+_NAMED: Final = re.compile(r"(?<=`)[a-z_]+(?=[`=.\[])")
+
+
+@contextmanager
+def speaking(names: Mapping[str, str]) -> Generator[None]:
+    """Let errors name options as the door that was used calls them.
+
+    Args:
+        names: The client's name of an option → the name it has there.
+    """
+    try:
+        yield
+    except EmbeddingError as error:
+        said = _NAMED.sub(lambda found: names.get(found[0], found[0]), error.message)
+        if said != error.message:
+            error.message = said
+            error.args = (said,)
+        raise
 
 
 def guarded(call: Callable[P, R]) -> Callable[P, R]:

@@ -1,7 +1,8 @@
 """What a caller may embed, checked and brought into the form that goes on the wire.
 
 Rules of this file:
-- Nothing is fetched or resolved. A file is read only by the constructor that names it.
+- Nothing is fetched or resolved. A file is read only where it is named by a constructor or stands
+  as a `pathlib.Path`; a string among inputs is a text and never opened.
 - Every refusal names the input by its index and says what to do; it never quotes the input.
 - A list stands for several inputs; a list within that list is one joint input (or one token array).
 """
@@ -10,19 +11,22 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.guard import kind_of, printable
+from openrouter_embed.guard import bare, kind_of, printable
+from openrouter_embed.listed import elements, text_hint, why_no_list
 from openrouter_embed.options.checks import encodable
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Iterable
 
     from PIL.Image import Image
 
@@ -129,15 +133,73 @@ class ImageInput:
         """Carry a Pillow image, encoded as PNG.
 
         Raises:
-            ConfigurationError: The encoded image is too large.
+            ConfigurationError: The encoded image is too large, or cannot be encoded.
         """
         buffer = io.BytesIO()
-        image.save(buffer, format="PNG")
+        try:
+            plain = image if image.mode in _PNG_MODES else image.convert("RGB")
+            plain.save(buffer, format="PNG")
+        except (OSError, ValueError):
+            buffer.truncate(0)
+        if not buffer.getbuffer():
+            raise ConfigurationError("The Pillow image cannot be read, or encoded as PNG.")
         return cls.from_bytes(buffer.getvalue(), "image/png")
+
+    @classmethod
+    def of(cls, image: object) -> ImageInput:
+        """Read an image from whatever names or holds it.
+
+        Args:
+            image: A Pillow image, bytes, a `BytesIO`, a `pathlib.Path`, or a string: an https URL,
+                a data URL or a path.
+
+        Raises:
+            ConfigurationError: It is none of these, or cannot be read.
+        """
+        if isinstance(image, ImageInput):
+            return image
+        if isinstance(image, str):
+            return cls._of_string(image)
+        for kind, read in _SOURCES:
+            if isinstance(image, kind):
+                return read(image)
+        if _is_pillow(image):
+            return cls.from_pil(cast("Image", image))
+        raise ConfigurationError(
+            f"A {kind_of(image)} is no image: pass a path, an https or data URL, bytes, or a "
+            "Pillow image."
+        )
+
+    @classmethod
+    def _of_string(cls, text: str) -> ImageInput:
+        if text[:5].lower() == "file:":
+            raise ConfigurationError("`file:` URLs are not opened: pass the plain path.")
+        return cls.from_url(text) if _URL.match(text) else cls.from_path(text)
 
     def to_part(self) -> dict[str, object]:
         """Return the content part that goes on the wire."""
         return {"type": "image_url", "image_url": {"url": self.url}}
+
+
+_PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+"""Two letters at least: `C:` begins a path."""
+_SOURCES: Final[tuple[tuple[Any, Callable[[Any], ImageInput]], ...]] = (
+    ((bytes, bytearray, memoryview), lambda data: ImageInput.from_bytes(bytes(data))),
+    (io.BytesIO, lambda buffer: ImageInput.from_bytes(buffer.getvalue())),
+    (os.PathLike, ImageInput.from_path),
+)
+"""What holds or names an image, and how it is read."""
+
+
+def _is_pillow(value: object) -> bool:
+    module = sys.modules.get("PIL.Image")  # whoever holds such an image has loaded it
+    return module is not None and isinstance(value, module.Image)
+
+
+def is_image(value: object) -> bool:
+    """Whether this can only be an image, or the path of one; a string is a text."""
+    return isinstance(value, (ImageInput, os.PathLike)) or _is_pillow(value)
 
 
 def _shown(file: pathlib.Path) -> str:
@@ -152,9 +214,10 @@ def _check_size(size: int) -> None:
         )
 
 
-Part: TypeAlias = str | ImageInput
-Input: TypeAlias = str | Sequence[int] | ImageInput | Sequence[Part] | Mapping[str, Any]
-Inputs: TypeAlias = Input | Sequence[Input] | Iterable[Input] | Iterable[object]
+Picture: TypeAlias = "ImageInput | os.PathLike[str] | Image"
+Part: TypeAlias = "str | Picture"
+Input: TypeAlias = "str | Sequence[int] | Picture | Sequence[Part] | Mapping[str, Any]"
+Inputs: TypeAlias = "Input | Sequence[Input] | Iterable[Input] | Iterable[object]"
 """The last is for lists that mix forms, whose type a checker works out as a list of objects."""
 
 
@@ -172,48 +235,72 @@ class Item:
     value: str | tuple[int, ...] | bytes = field(repr=False)
 
 
-def read_inputs(inputs: object) -> list[str | Item]:
+Refused: TypeAlias = dict[int, ConfigurationError]
+"""Inputs that cannot be embedded, by position, and why."""
+
+
+def read_inputs(inputs: object, refused: Refused | None = None) -> list[str | Item]:
     """Check whatever the caller passed; plain strings stay strings, the rest become `Item`s.
 
+    Args:
+        inputs: One input, or an ordered collection of them.
+        refused: If given, takes the inputs that cannot be embedded, and "" stands in their place.
+
     Raises:
-        ConfigurationError: Some input cannot be embedded; names it by index.
+        ConfigurationError: This is no collection of inputs, or one of them cannot be embedded;
+            names it by index.
     """
-    if isinstance(inputs, (str, ImageInput)):
-        return [_read_item(inputs, 0)]
-    if isinstance(inputs, Mapping):
-        return [_read_item(cast("Mapping[str, object]", inputs), 0)]
-    if _is_no_list(inputs) or not isinstance(inputs, Iterable):
-        raise ConfigurationError(
-            f"Cannot embed a {type(inputs).__name__}: pass a string or a list of strings."
-        )
-    items = list(cast("Iterable[object]", inputs))
+    if isinstance(inputs, (list, tuple)):
+        items = list(cast("Iterable[object]", inputs))
+    elif isinstance(inputs, (str, Mapping)) or is_image(inputs):
+        return [_read_item(cast("str | Mapping[str, object]", inputs), 0)]
+    elif advice := why_no_list(inputs):
+        raise ConfigurationError(f"Cannot embed a {kind_of(inputs)}: {advice}.")
+    else:
+        items = elements(inputs)
     if items and _is_token_id(items[0]):
         return [_read_tokens(items, None)]
+    if refused is not None:
+        return [_try_item(item, at, refused) for at, item in enumerate(items)]
     return [
         _check_text(item, at) if type(item) is str else _read_item(item, at)
         for at, item in enumerate(items)
     ]
 
 
-def _is_no_list(inputs: object) -> bool:
-    if isinstance(inputs, (bytes, bytearray, memoryview, AbstractSet)):
-        return True
-    # A table's iteration would yield the names of its columns.
-    table = hasattr(inputs, "columns") and hasattr(inputs, "loc")
-    return table or getattr(inputs, "ndim", 1) == 0
+def _try_item(item: object, at: int, refused: Refused) -> str | Item:
+    try:
+        return _read_item(item, at)
+    except ConfigurationError as error:
+        bare(error)  # its frames hold the input
+        refused[at] = error
+        return ""
+
+
+_DATA_URL: Final = re.compile(
+    r"data:[a-z0-9.+-]+/[a-z0-9.+-]+(?:;[^;,\s]{1,80}){0,8};base64,", re.IGNORECASE
+)
+"""A text may well begin with the word; only what carries a file's bytes is one."""
 
 
 def _check_text(text: str, at: int) -> str:
-    if text[:5].lower() == "data:":
+    if text[:5].lower() == "data:" and _DATA_URL.match(text):
         raise ConfigurationError(
-            f"Input {at} begins with `data:` and would be embedded as text, at great cost. For an "
+            f"Input {at} is a `data:` URL and would be embedded as text, at great cost. For an "
             "image use `ImageInput.from_url(...)`."
         )
-    if encodable(text):
-        return text
+    return text if encodable(text) else _mended(text, at)
+
+
+def _mended(text: str, at: int) -> str:
+    """Return a text whose surrogate pairs are the characters they stand for."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        pass
     raise ConfigurationError(
-        f"Input {at} holds half of a surrogate pair, which no encoding can carry: clean it with "
-        "`text.encode('utf-8', 'replace').decode()`."
+        f"Input {at} holds half of a surrogate pair, which no encoding can carry: replace it with "
+        "`text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')`."
     )
 
 
@@ -221,8 +308,8 @@ def _read_item(item: object, at: int) -> str | Item:
     if isinstance(item, str):
         # Not `str(item)`: an enumeration's member would give its name instead of its text.
         return _check_text(str.__str__(item), at)
-    if isinstance(item, ImageInput):
-        return _content([item.to_part()])
+    if is_image(item):
+        return _content([_read_image(item, at).to_part()])
     if isinstance(item, Mapping):
         return _read_mapping(cast(Mapping[str, object], item), at)
     if isinstance(item, Sequence) and not isinstance(item, (bytes, bytearray)):
@@ -232,9 +319,22 @@ def _read_item(item: object, at: int) -> str | Item:
         return _read_parts(parts, at)
     if _is_array(item):
         return _read_tokens(item.tolist(), at)  # type: ignore[attr-defined]
+    scalar = getattr(item, "as_py", None)  # pyarrow's
+    if callable(scalar):
+        return _read_item(scalar(), at)
     raise ConfigurationError(
         f"Input {at} is a {kind_of(item)}; inputs are strings, token ids or images."
+        f"{text_hint(item)}"
     )
+
+
+def _read_image(image: object, at: int) -> ImageInput:
+    try:
+        return ImageInput.of(image)
+    except ConfigurationError as error:
+        reason = error.message
+    text = " For the file's text pass `path.read_text()`." * isinstance(image, os.PathLike)
+    raise ConfigurationError(f"Input {at}: {reason}{text}")
 
 
 def _is_array(item: object) -> bool:
@@ -272,16 +372,16 @@ def _read_parts(parts: Sequence[object], at: int) -> Item:
         )
     wire: list[Mapping[str, object]] = []
     for part in parts:
-        if isinstance(part, ImageInput):
-            wire.append(part.to_part())
+        if is_image(part):
+            wire.append(_read_image(part, at).to_part())
         elif isinstance(part, str) and part:
             wire.append({"type": "text", "text": _check_text(str.__str__(part), at)})
         elif isinstance(part, str):
             raise ConfigurationError(f"Input {at} holds an empty text: leave that part out.")
         else:
             raise ConfigurationError(
-                f"Input {at} holds a {type(part).__name__}; the parts of a joint input are strings "
-                "and `ImageInput`s."
+                f"Input {at} holds a {kind_of(part)}; the parts of a joint input are strings "
+                f"and images.{text_hint(part)}"
             )
     return _content(wire)
 
@@ -290,17 +390,23 @@ def _read_mapping(item: Mapping[str, object], at: int) -> Item:
     content = item.get("content")
     if set(item) != {"content"} or not isinstance(content, Sequence) or not content:
         raise ConfigurationError(
-            f"Input {at} is a mapping: pass the text itself, such as `d['text']`. Only "
-            "`{'content': [part, …]}` can be sent as it is."
+            f"Input {at} is a mapping: pass the text itself, such as `d['text']`, or of one that "
+            "holds nothing but texts `list(d.values())`. Only `{'content': [part, …]}` can be sent "
+            "as it is."
         )
     parts = cast(Sequence[object], content)
     if not all(isinstance(part, Mapping) and "type" in part for part in parts):
         raise ConfigurationError(f"Input {at} holds a content part without a `type`.")
     table = cast(Sequence[Mapping[str, object]], parts)
-    for part in table:
-        if isinstance(part.get("text"), str):
-            _check_text(str(part["text"]), at)
-    return _content(table, at)
+    return _content([_with_checked_text(part, at) for part in table], at)
+
+
+def _with_checked_text(part: Mapping[str, object], at: int) -> Mapping[str, object]:
+    text = part.get("text")
+    if not isinstance(text, str):
+        return part
+    checked = _check_text(str.__str__(text), at)
+    return part if checked == text else {**part, "text": checked}
 
 
 def _content(parts: Sequence[Mapping[str, object]], at: int = 0) -> Item:

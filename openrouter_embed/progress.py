@@ -6,8 +6,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def listening(
 def _shown(inputs: object, listener: Listener | None) -> Generator[Listener]:
     from tqdm.auto import tqdm  # noqa: PLC0415 - slow to import, and few calls want a bar
 
-    total = len(inputs) if isinstance(inputs, Sized) and not isinstance(inputs, str) else None
+    total = None if isinstance(inputs, str) else length_hint(inputs, 0) or None
     display = tqdm(total=total, desc="Embedding", unit="text")
 
     def show(progress: Progress) -> None:

@@ -17,6 +17,7 @@ from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.lists import empty_lists, write_lists
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
@@ -29,7 +30,8 @@ class Usage:
     Attributes:
         prompt_tokens: Tokens the API reports.
         total_tokens: Tokens the API bills.
-        cost: USD, the sum of what was reported; `None` where nothing was.
+        cost: USD, the sum of what was reported; `None` where something was bought and nothing was
+            reported, 0.0 where nothing was bought.
         requests: HTTP requests sent, retries included.
         inputs: Distinct inputs whose vectors were bought or found in a cache.
         cache_hits: Of those, how many came out of a cache.
@@ -37,21 +39,45 @@ class Usage:
 
     prompt_tokens: int = 0
     total_tokens: int = 0
-    cost: float | None = None
+    cost: float | None = 0.0
     requests: int = 0
     inputs: int = 0
     cache_hits: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        mine, theirs = self.cost, other.cost
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
-            cost=theirs if mine is None else mine if theirs is None else mine + theirs,
+            cost=_total(self.cost, other.cost),
             requests=self.requests + other.requests,
             inputs=self.inputs + other.inputs,
             cache_hits=self.cache_hits + other.cache_hits,
         )
+
+    def __radd__(self, other: object) -> Usage:
+        """Let `sum` begin with its 0."""
+        return self if other == 0 else NotImplemented
+
+    def __str__(self) -> str:
+        cost = "cost unknown" if self.cost is None else f"${_shown(self.cost)}"
+        said = [_many(self.total_tokens, "token"), cost, _many(self.requests, "request")]
+        hits = f"{self.cache_hits:,} of {self.inputs:,} inputs from the cache"
+        return ", ".join([*said, *([hits] if self.cache_hits else [])])
+
+
+def _total(mine: float | None, theirs: float | None) -> float | None:
+    """Add what was reported; nothing but nothing and what is not known is not known."""
+    told = (mine or 0.0) + (theirs or 0.0)
+    return told if told or None not in (mine, theirs) else None
+
+
+def _shown(dollars: float) -> str:
+    """Write USD with four decimals, or with two figures where that would hide all of it."""
+    return f"{dollars:.4f}" if dollars >= 0.0001 or not dollars else f"{dollars:.2g}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,8 +92,10 @@ class EmbeddingResult:
         providers: Hosts that served, in order of first appearance.
         request_ids: The API's ids of the answers.
         flags: Remarks about rows, name → sorted input indexes: `zero` (all components are 0),
-            `unindexed` (the answer named no positions, its order was trusted).
+            `unindexed` (the answer named no positions, its order was trusted), `split` (the mean of
+            its parts), `truncated` (of its beginning alone).
         start: Index of the first input within a stream; 0 for a plain call.
+        space: The name of the space that the vectors live in; see `EmbeddingClient.vector_space`.
     """
 
     vectors: NDArray[np.float32] = field(repr=False)
@@ -78,6 +106,7 @@ class EmbeddingResult:
     request_ids: tuple[str, ...] = field(default=(), repr=False)
     flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     start: int = 0
+    space: str = ""
     prepared: list[list[float]] | None = field(default=None, repr=False)
     """The vectors as lists, if asked for with `lists=True`; `tolist` hands them out once."""
 
@@ -125,6 +154,28 @@ class EmbeddingResult:
             return rows
         object.__setattr__(self, "prepared", None)  # the next caller gets lists of its own
         return rows
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the result to a `.npz` file of numpy's: vectors, usage, failures and origin.
+
+        Raises:
+            OSError: The file cannot be written; what was there before is still there.
+        """
+        from openrouter_embed.saving import save  # noqa: PLC0415 - few need it
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EmbeddingResult:
+        """Read a result that `save` wrote; nothing in the file is executed.
+
+        Raises:
+            OSError: There is no such file, or it cannot be read.
+            ConfigurationError: It holds no saved result, or one of a later version.
+        """
+        from openrouter_embed.saving import load  # noqa: PLC0415 - few need it
+
+        return load(path)
 
     def __repr__(self) -> str:
         rows, width = self.vectors.shape

@@ -1,4 +1,4 @@
-"""The command line: `openrouter-embed demo | serve | models`.
+"""The command line: `openrouter-embed demo | serve | models | compare | cache`.
 
 Rules of this file:
 - It only reads arguments and prints; what it shows is done elsewhere.
@@ -8,16 +8,22 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from openrouter_embed.commands.caching import add_cache
+from openrouter_embed.commands.compare import add_compare, compare_on_corpus
+from openrouter_embed.commands.completion import add_completion
+from openrouter_embed.commands.listing import add_models
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.options.key import KEY_VARIABLE
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
@@ -26,13 +32,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with _telling_of_retries():
+            status: int = options.run(options)
+        sys.stdout.flush()
     except EmbeddingError as error:
         print(f"openrouter-embed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as `head` does; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return status
+
+
+@contextmanager
+def _telling_of_retries() -> Generator[None]:
+    """Show what the package logs: whoever waits at a prompt is told why."""
+    log = logging.getLogger("openrouter_embed")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("openrouter-embed: %(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,13 +68,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="openrouter-embed", description="OpenRouter embeddings for LangChain and LlamaIndex."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="demo | serve | models")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo", help="search the standard library's documentation with both frameworks"
     )
     demo.add_argument("question", nargs="*", help="questions of your own (default: four of ours)")
-    demo.add_argument("--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
+    demo.add_argument(
+        "--model",
+        action="append",
+        metavar="ID",
+        help=f"model id (default: {DEFAULT_MODEL}); several are compared",
+    )
     demo.add_argument(
         "--limit", type=_positive, default=3000, help="texts to embed (default: %(default)s)"
     )
@@ -60,10 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--max-in-flight", type=_positive, help="answer 429 above this many requests at once"
     )
+    serve.add_argument("--verbose", action="store_true", help="write a line for every request")
     serve.set_defaults(run=_serve)
 
-    models = commands.add_parser("models", help="list embedding models and what is done for each")
-    models.set_defaults(run=_models)
+    add_models(commands)
+    add_compare(commands)
+    add_cache(commands)
+    add_completion(commands, parser)
     return parser
 
 
@@ -75,13 +111,16 @@ def _positive(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    models = options.model or [DEFAULT_MODEL]
+    if len(models) > 1:
+        return compare_on_corpus(models, options.limit, options.question)
     print("Loading LangChain and LlamaIndex …", flush=True)
     try:
         from openrouter_embed.commands.demo import run  # noqa: PLC0415 - needs both frameworks
     except ModuleNotFoundError as error:
         missing = error.name
     else:
-        return run(options.model, options.limit, options.question, os.environ.get(KEY_VARIABLE))
+        return run(models[0], options.limit, options.question, os.environ.get(KEY_VARIABLE))
     print(
         f"The demo needs both frameworks, and `{missing}` is not installed: "
         "pip install 'openrouter-embed[demo]'",
@@ -99,7 +138,7 @@ def _serve(options: argparse.Namespace) -> int:
         max_in_flight=options.max_in_flight,
     )
     try:
-        serve(options.host, options.port, behaviour)
+        serve(options.host, options.port, behaviour, verbose=options.verbose)
     except (OSError, OverflowError) as error:
         where = f"{options.host}:{options.port}"
         print(f"openrouter-embed: Cannot listen on {where}: {_reason(error)}", file=sys.stderr)
@@ -111,10 +150,3 @@ def _reason(error: OSError | OverflowError) -> str:
     """Return what the system says, without asyncio's repetition of the address."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else str(error)
-
-
-def _models(_: argparse.Namespace) -> int:
-    from openrouter_embed.commands.listing import model_table  # noqa: PLC0415 - heavy
-
-    print(model_table())
-    return 0

@@ -1,16 +1,12 @@
 """The demo: one real corpus, searched through LangChain and through LlamaIndex, side by side.
 
 Rules of this file:
-- The corpus is the documentation of Python's standard library, which every machine has.
 - With a key it says what it will send and what that should cost before it sends anything; without
   one it starts the emulator and says so.
 """
 
 from __future__ import annotations
 
-import ast
-import pathlib
-import sysconfig
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +20,11 @@ from llama_index.core.schema import TextNode
 from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed.client import EmbeddingClient
+from openrouter_embed.commands.colours import paint
+from openrouter_embed.commands.corpus import Doc, read_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from openrouter_embed.result import Usage
 
@@ -36,19 +34,9 @@ QUESTIONS: Final = (
     "What is the median of a list of numbers?",
     "Send an email message through a mail server",
 )
-SHORTEST: Final = 60
-LONGEST: Final = 1200
 ANSWERS: Final = 3
-COLUMN: Final = 46
-_SKIPPED: Final = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "turtledemo"})
-
-
-@dataclass(frozen=True, slots=True)
-class Doc:
-    """One documented thing of the standard library."""
-
-    name: str
-    text: str
+COLUMN: Final = 38
+WIDTH: Final = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,46 +97,6 @@ def _announce(model: str, docs: Sequence[Doc], options: dict[str, Any], *, live:
         )
 
 
-def read_corpus(limit: int) -> list[Doc]:
-    """Return up to `limit` documented things of the standard library, spread over all of it."""
-    root = pathlib.Path(sysconfig.get_path("stdlib"))
-    docs = [doc for path in sorted(root.rglob("*.py")) for doc in _documented(root, path)]
-    if limit >= len(docs):
-        return docs
-    first = [doc for doc in docs if doc.name in _KEPT]
-    rest = [doc for doc in docs if doc.name not in _KEPT]
-    room = max(0, limit - len(first))
-    return (first + [rest[at * len(rest) // room] for at in range(room)])[:limit]
-
-
-_KEPT: Final = frozenset(
-    {"textwrap.wrap", "difflib.SequenceMatcher", "statistics.median", "smtplib.SMTP.send_message"}
-)
-"""What our own questions are about stays in however small a sample is asked for."""
-
-
-def _documented(root: pathlib.Path, path: pathlib.Path) -> Iterator[Doc]:
-    parts = path.relative_to(root).with_suffix("").parts
-    if _SKIPPED.intersection(parts) or any(part.startswith("_") for part in parts):
-        return
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return
-    yield from _walk(tree, ".".join(parts))
-
-
-def _walk(node: ast.AST, name: str) -> Iterator[Doc]:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    if isinstance(node, kinds):
-        text = ast.get_docstring(node) or ""
-        if len(text) >= SHORTEST:
-            yield Doc(name, f"{name}: {' '.join(text.split())}"[:LONGEST])
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, kinds[1:]) and not child.name.startswith("_"):
-            yield from _walk(child, f"{name}.{child.name}")
-
-
 def _langchain(
     model: str, docs: Sequence[Doc], questions: Sequence[str], options: dict[str, Any]
 ) -> Answers:
@@ -185,16 +133,27 @@ def _llama_index(
 def _show(
     question: str, left: Sequence[tuple[float, str]], right: Sequence[tuple[float, str]]
 ) -> None:
-    print(f"\n? {question}")
-    print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
+    """Print what was found: once where both frameworks found the same, else side by side."""
+    print("\n" + paint(f"? {question}", "bold"))
+    same = [name for _, name in left] == [name for _, name in right]
+    if not same:
+        print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
     for one, other in zip(left, right, strict=True):
-        print(f"  {_cell(one):<{COLUMN}}{_cell(other)}")
+        print(f"  {_cell(one, WIDTH)}" if same else f"  {_cell(one):<{COLUMN}}{_cell(other)}")
 
 
-def _cell(hit: tuple[float, str]) -> str:
+def _cell(hit: tuple[float, str], room: int = COLUMN) -> str:
     score, name = hit
-    short = name if len(name) <= COLUMN - 8 else f"…{name[9 - COLUMN :]}"
-    return f"{score:.3f} {short}"
+    return f"{score:.3f} {_short(name, room - 8)}"
+
+
+def _short(name: str, room: int) -> str:
+    """Drop the first parts of a dotted name until it fits: no part is ever broken."""
+    parts = name.split(".")
+    while len(parts) > 1 and len(".".join(parts)) + 2 > room:
+        parts = parts[1:]
+    short = ".".join(parts)
+    return name if len(name) <= room else f"….{short}"
 
 
 def _summary(left: Answers, right: Answers) -> None:

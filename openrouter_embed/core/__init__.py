@@ -9,8 +9,12 @@ In reading order:
 - `plan`, `tokens`: inputs into distinct units with a role applied, and into request bodies.
 - `job`: one call, step by step; `fetch`: one `GET`. A job stands on
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
-  `hunt` (who is to blame), `retry` (when to try again).
-- `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says.
-- `codec`, `edges`, `long`: answers into vectors, and long texts into parts and back.
-- `pacing`, `flow`, `ledger`, `memory`: how fast, how many at once, for how much, what was learned.
+  `hunt` (who is to blame), `retry` (when to try again),
+  `kept` (what the cache has, and what other calls are buying).
+- `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says;
+  `notice`: what a log is told.
+- `inflate`, `codec`, `edges`, `floats`, `long`: answers into vectors, and long texts into parts and
+  back.
+- `pacing`, `flow`, `growth`, `ledger`, `memory`: how fast, how many at once and in one request, for
+  how much, what was learned.
 """

@@ -10,12 +10,12 @@ Rules of this file:
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.plan import unit_texts
 from openrouter_embed.errors import APIError, RateLimitError, TransportError
 from openrouter_embed.options.models import KNOWN_MODELS
+from openrouter_embed.options.names import near_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def _nearest(model: str) -> str:
-    bare = {known.rpartition("/")[2]: known for known in KNOWN_MODELS}
-    found = get_close_matches(model.lower(), KNOWN_MODELS, n=3, cutoff=0.6)
-    found += [bare[name] for name in get_close_matches(model.lower(), bare, n=1, cutoff=0.75)]
-    names = ", ".join(f"`{name}`" for name in dict.fromkeys(found))
+    names = ", ".join(f"`{name}`" for name in near_models(model, KNOWN_MODELS))
     return f"Did you mean {names}?" if names else "`openrouter-embed models` lists what there is."
 
 
@@ -81,7 +78,7 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
     ),
     (
         re.compile(r"context length|maximum (context|length)|token limit", re.IGNORECASE),
-        _fixed("Pass `long_input='split'` to embed it in parts."),
+        _fixed("Pass `long_input='split'` to embed it in parts, or `'truncate'` to cut it off."),
     ),
 )
 

@@ -116,6 +116,16 @@ class Backlog:
             heapq.heappush(self._again, (ready, next(self._numbers), part))
         self.due = self._again[0][0]
 
+    def only(self, units: Sequence[int]) -> None:
+        """Send these units alone; nothing may have been sent yet."""
+        self._packer.only(units)
+        self.fresh = len(units)
+
+    def add(self, units: Sequence[int]) -> None:
+        """Send these units, too."""
+        self._packer.add(units)
+        self.fresh += len(units)
+
     def put_halves(self, batch: Batch, *, smaller: bool) -> None:
         """Have both halves of a refused batch sent; `smaller` keeps later ones as small."""
         if smaller:
@@ -136,9 +146,23 @@ class Packer:
     def __init__(self, plan: Plan, limits: Limits) -> None:
         self.limits = limits
         self._plan = plan
-        self._left: deque[Sequence[int]] = deque(_by_kind(plan.units))
+        self._left: deque[Sequence[int]] = deque()
         self._at = 0
-        self.remaining = len(plan.units)
+        self.remaining = 0
+        self._all = 0
+        self.add(range(len(plan.units)))
+
+    def only(self, units: Sequence[int]) -> None:
+        """Hand out these units instead of those that were added before."""
+        self._left.clear()
+        self._at = self.remaining = self._all = 0
+        self.add(units)
+
+    def add(self, units: Sequence[int]) -> None:
+        """Hand out these units, too."""
+        self._left.extend(_by_kind(self._plan.units, units))
+        self.remaining += len(units)
+        self._all += len(units)
 
     def take(self, spread: int, *, probe: bool = False, more: bool = False) -> Sequence[int]:
         """Return the units of the next request.
@@ -150,7 +174,7 @@ class Packer:
             more: Whether it may be larger than the careful ones.
         """
         run = self._left[0]
-        even = math.ceil(len(self._plan.units) / max(1, spread))
+        even = math.ceil(self._all / max(1, spread))
         wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
         inputs = max(self.limits.inputs, self.limits.most if more else 0)
         most = min(inputs, wanted, len(run) - self._at)
@@ -176,13 +200,14 @@ class Packer:
         return most
 
 
-def _by_kind(units: Sequence[str | Item]) -> list[Sequence[int]]:
+def _by_kind(plan: Sequence[str | Item], units: Sequence[int]) -> list[Sequence[int]]:
     """Requests are homogeneous: strings, token arrays and content objects go apart."""
-    if all(isinstance(unit, str) for unit in units):
-        return [range(len(units))] if units else []
+    if all(isinstance(plan[unit], str) for unit in units):
+        return [units] if units else []
     runs: dict[str, list[int]] = {}
-    for at, unit in enumerate(units):
-        runs.setdefault("text" if isinstance(unit, str) else unit.kind, []).append(at)
+    for unit in units:
+        item = plan[unit]
+        runs.setdefault("text" if isinstance(item, str) else item.kind, []).append(unit)
     return list(runs.values())
 
 

@@ -14,11 +14,12 @@ from openrouter_embed.core.plan import BodyMaker, Limits, Plan, make_limits, mak
 from openrouter_embed.core.problem import MAX_ERROR_BYTES
 from openrouter_embed.core.wire import Request
 from openrouter_embed.inputs import read_inputs
+from openrouter_embed.options.space import space_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openrouter_embed.inputs import Inputs, Item
+    from openrouter_embed.inputs import Inputs, Item, Refused
     from openrouter_embed.options.models import ModelProfile, Role
     from openrouter_embed.options.settings import Settings
 
@@ -39,6 +40,7 @@ class Call:
         profile: The model's.
         bodies: What writes request bodies; knows the role and the input type.
         limits: How much one request may hold.
+        space: The name of the space that its vectors live in.
         on_error: `raise` or `return`.
         lists: Whether Python lists are made as vectors arrive.
         price: USD per token, for the spending limit; `None` where there is none.
@@ -50,6 +52,7 @@ class Call:
     profile: ModelProfile
     bodies: BodyMaker
     limits: Limits
+    space: str = ""
     on_error: str = "raise"
     lists: bool = False
     price: float | None = None
@@ -76,10 +79,15 @@ class Call:
         """Return what is to be sent.
 
         Raises:
-            ConfigurationError: An input is wrong.
+            ConfigurationError: An input is wrong, and is not to be listed among the failures.
         """
-        zeros = self.settings.empty == "zeros"
-        return make_plan(read_inputs(inputs), self.bodies.prefix, zeros_for_empty=zeros)
+        refused: Refused | None = {} if self.on_error == "return" else None
+        return make_plan(
+            read_inputs(inputs, refused),
+            self.bodies.prefix,
+            zeros_for_empty=self.settings.empty == "zeros",
+            refused=refused,
+        )
 
     def encoding(self, *, floats: bool) -> str:
         """Return the format to ask for; `floats` says that base64 has failed before."""
@@ -138,6 +146,7 @@ def make_call(
         profile=settings.profile,
         bodies=BodyMaker(settings, role, input_type),
         limits=make_limits(settings),
+        space=space_name(settings, role, input_type),
         on_error=on_error,
         lists=lists,
     )

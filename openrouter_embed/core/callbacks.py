@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openrouter_embed.core.notice import Notice
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openrouter_embed.core.call import Call
+    from openrouter_embed.core.kept import CallCache
     from openrouter_embed.core.level import Signal
+    from openrouter_embed.errors import EmbeddingError
     from openrouter_embed.result import Progress, Usage
 
 
@@ -22,6 +27,10 @@ def _open() -> bool:
 
 def _never_busy() -> float:
     return 0.0
+
+
+def _silent(_: Notice) -> None:
+    """Say nothing of a retry."""
 
 
 def _unheard(_: object) -> None:
@@ -41,7 +50,9 @@ class Callbacks:
         on_landed: Told, of a request that the limiter let through, what its end says about load.
         on_refused: Told of a refusal for load, with the seconds that the server asks to wait.
         on_usage: Told what each request has cost.
+        on_retry: Told of each retry, before the wait.
         on_progress: The user's listener, if there is one.
+        cache: The call's cache, if there is one.
     """
 
     chance: Callable[[], float]
@@ -52,7 +63,23 @@ class Callbacks:
     on_landed: Callable[[Signal], None] = _unheard
     on_refused: Callable[[float | None], None] = _unheard
     on_usage: Callable[[Usage], None] = _unheard
+    on_retry: Callable[[Notice], None] = _silent
     on_progress: Callable[[Progress], None] | None = None
+    cache: CallCache | None = None
+
+    def retrying(
+        self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]
+    ) -> None:
+        """Tell of a retry.
+
+        Args:
+            call: Says how many there may be, and until when.
+            error: Why it is tried again.
+            attempts: Requests sent so far for what failed.
+            moments: Now, and when it is tried again (monotonic seconds).
+        """
+        allowed, times = call.settings.max_retries, (*moments, call.deadline)
+        self.on_retry(Notice.of(error, attempts, allowed, times))
 
 
 class Listener:

@@ -16,7 +16,7 @@ from openrouter_embed.core import codec
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
-from openrouter_embed.errors import EmbeddingError, InvalidResponseError
+from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
 from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
@@ -49,6 +49,7 @@ class Collector:
         self.believed = False
         """Whether any answer was, if only for parts of inputs."""
         self.host = ""
+        self.space = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -58,6 +59,8 @@ class Collector:
         self._providers: dict[str, None] = {}
         self._ids: list[str] = []
         self.count = len(plan.units)
+        self.landed: list[tuple[Sequence[int], bool]] = []
+        """Inputs whose vectors came with the last answer, and whether they were averaged."""
         self._parts = Parts()
         self._lists = empty_lists(self.count) if lists else None
 
@@ -93,6 +96,7 @@ class Collector:
             raise
         self.width = answer.width
         self.believed = True
+        self.landed = []
         before = self.delivered
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         if zeros:
@@ -117,6 +121,49 @@ class Collector:
             if unit >= self.count:
                 self._add_part(unit, target[at])
         return [units[at] for at in whole]
+
+    def missing(self) -> Sequence[int]:
+        """Return the units that were neither delivered nor failed."""
+        if not self.settled:
+            return range(self.count)
+        have, failures = self._have, self.failures
+        return [unit for unit in range(self.count) if not have[unit] and unit not in failures]
+
+    def has(self, unit: int) -> bool:
+        """Whether a unit was delivered."""
+        return bool(self._have[unit])
+
+    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, flag: str) -> bool:
+        """Take in vectors that were bought before; return whether their width is right.
+
+        Args:
+            units: Whose they are.
+            rows: float32 `(len(units), d)`.
+            host: Who served them, if known.
+            flag: What is to be remarked about them, if anything.
+        """
+        if self.width not in (None, rows.shape[1]):
+            return False
+        self.width = rows.shape[1]
+        if self._rows is None:
+            self._rows = np.empty((self.count, self.width), dtype=np.float32)
+        run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
+        self._rows[run] = rows
+        for unit in units:
+            self._have[unit] = 1
+        self._prepare(units)
+        self.delivered += len(units)
+        if host:
+            self._providers[host] = None
+        if flag:
+            self._flags.setdefault(flag, []).extend(units)
+        return True
+
+    def rows_of(self, units: Sequence[int]) -> Matrix:
+        """Return the vectors of units that were delivered; a view where they lie together."""
+        if self._rows is None:
+            return np.empty((0, 0), dtype=np.float32)
+        return self._rows[slice(units.start, units.stop) if isinstance(units, range) else units]
 
     def divide(self, unit: int, parts: Sequence[str], prefix: str) -> Sequence[int]:
         """Replace a unit, or a part of one, by parts of it; return their numbers."""
@@ -145,19 +192,22 @@ class Collector:
         return self._parts.owner(unit) in self.failures
 
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
+        flag = "truncated" if self._parts.is_only(part) else "split"
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
             self._have[owner] = 1
             self._prepare([owner])
             self.delivered += 1
-            self._flags.setdefault("split", []).append(owner)
+            self.landed.append(([owner], True))
+            self._flags.setdefault(flag, []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
         for unit in units:
             self._have[unit] = 1
         self._prepare(units)
         self.delivered += len(units)
+        self.landed.append((units, False))
         if answer.unindexed and len(units) > 1:
             self._flags.setdefault("unindexed", []).extend(units)
         self._model = self._model or answer.model
@@ -203,7 +253,15 @@ class Collector:
         Args:
             missing: What befell units that were neither delivered nor failed.
             normalize: Whether to scale rows to unit length.
+
+        Raises:
+            ConfigurationError: Nothing tells how wide the zeros of empty inputs are to be.
         """
+        if self.plan.empty and not self.plan.units and not self.known_width:
+            raise ConfigurationError(
+                "All inputs are empty, and how wide this model's vectors are is not known yet: "
+                "pass `dimensions=`, or embed a text first."
+            )
         if missing is not None:
             left = [unit for unit, have in enumerate(self._have) if not have]
             self.fail([unit for unit in left if unit not in self.failures], _plain(missing))
@@ -212,14 +270,17 @@ class Collector:
             _normalize(rows)
         plan = self.plan
         if plan.rows is not None:
-            # Position -1 stands for empty inputs: the extra last row holds their zeros.
+            # Position -1 stands for inputs that were not sent: the extra last row holds the zeros
+            # of those that are empty.
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
+            rows[list(plan.refused)] = np.nan
         prepared = None if normalize or self.failures else self._prepared()
         return EmbeddingResult(
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
-            failures=self._by_position() if self.failures else {},
+            failures=self._by_position() if self.failures or plan.refused else {},
             usage=self.usage,
             model=self._model,
+            space=self.space,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
             flags=self._flags_by_position() if self._flags else {},
@@ -228,7 +289,7 @@ class Collector:
 
     def _prepared(self) -> list[list[float]] | None:
         rows, plan = self._lists, self.plan
-        if rows is None or plan.empty:
+        if rows is None or plan.empty or plan.refused:
             return None
         if plan.rows is None:
             return rows
@@ -245,8 +306,8 @@ class Collector:
 
     def _by_position(self) -> dict[int, EmbeddingError]:
         positions = self.plan.positions()
-        pairs = ((at, error) for unit, error in self.failures.items() for at in positions[unit])
-        return dict(sorted(pairs, key=lambda pair: pair[0]))
+        pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
+        return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
     def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
         table: dict[str, tuple[int, ...]] = {}

@@ -2,16 +2,18 @@
 
 Rules of this file:
 - It speaks a job's language (`next`, `feed`, `close`), so both shells drive it as they drive a job.
+- Somebody waits for it, and nothing that was paid is lost with it: its patience is short.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from openrouter_embed.core.codec import trim
+from openrouter_embed.core.notice import Notice, tried
 from openrouter_embed.core.retry import retry_at
 from openrouter_embed.core.verdict import judge
 from openrouter_embed.core.wire import (
@@ -39,8 +41,16 @@ if TYPE_CHECKING:
     from openrouter_embed.options.settings import Settings
 
 
+MAX_RETRIES: Final = 2
+"""Attempts beyond the first; a client that allows fewer keeps to its own."""
+PATIENCE: Final = 15.0
+"""Seconds that one attempt may take, and after which no other begins."""
+
+
 class Fetch:
     """A request for one JSON object; see the head of this file."""
+
+    keeps = False
 
     def __init__(
         self,
@@ -50,12 +60,17 @@ class Fetch:
         now: float,
         chance: Callable[[], float],
         closed: Callable[[], bool] = lambda: False,
+        on_retry: Callable[[Notice], None] = lambda _: None,
         public: bool = False,
     ) -> None:
         self._path = path
         self._settings = settings
         self._chance = chance
         self._closed = closed
+        self._on_retry = on_retry
+        self._allowed = 1 + min(settings.max_retries, MAX_RETRIES)
+        self._timeout = min(settings.timeout, PATIENCE)
+        self._last_start = now + PATIENCE
         self._public = public
         self._deadline = math.inf if settings.deadline is None else now + settings.deadline
         self._sent = 0
@@ -78,8 +93,8 @@ class Fetch:
             return Done()
         if self._expires is None and now >= self._ready:
             self._sent += 1
-            self._expires = now + self._settings.timeout
-            seconds, public = self._settings.timeout, self._public
+            self._expires = now + self._timeout
+            seconds, public = self._timeout, self._public
             return Send(Request(self._sent, "GET", self._path, timeout=seconds, public=public))
         return Wait(min(self._deadline, self._ready if self._expires is None else self._expires))
 
@@ -100,7 +115,7 @@ class Fetch:
             self._error = DeadlineExceededError(message, attempts=self._sent)
         elif self._expires is not None and now >= self._expires:
             self._abort = True
-            message = f"No complete answer within {self._settings.timeout:g} seconds."
+            message = f"No complete answer within {self._timeout:g} seconds."
             self.feed(self._sent, Fault(FaultKind.TIMEOUT, message), now)
 
     def started(self, request_id: int, now: float) -> None:
@@ -122,17 +137,25 @@ class Fetch:
             verdict,
             now=now,
             causes=self._causes,
-            retries=len(self._causes),
-            max_retries=self._settings.max_retries,
-            deadline=self._deadline,
+            retries=self._sent - 1,
+            max_retries=self._allowed - 1,
+            deadline=self._end,
             chance=self._chance(),
         )
         if ready is None:
             self._error = verdict.error
-            self._error.attempts = self._sent
+            tried(self._error, self._sent)
             return
         self._causes.append(verdict.cause)
         self._ready = ready
+        retries = self._allowed - 1
+        notice = Notice.of(verdict.error, self._sent, retries, (now, ready, self._end))
+        self._on_retry(notice)
+
+    @property
+    def _end(self) -> float:
+        """When the last attempt must have begun."""
+        return min(self._deadline, self._last_start)
 
     def close(self) -> Sequence[int]:
         """Return the request to drop, if one is in flight."""

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import re
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     Read = Callable[[Texts], list[bytes]]
 
 _FLOAT32_LE: Final = np.dtype("<f4")
-_REFUSALS: Final = (ValueError, TypeError, RuntimeError)
-"""What an accelerator raises; RuntimeError also for whole numbers that fit no 64 bits."""
+_REFUSALS: Final = (ValueError, TypeError, RuntimeError, AttributeError)
+"""What an accelerator raises; RuntimeError also for whole numbers that fit no 64 bits, and
+AttributeError comes of what is no list."""
 _SECOND_LIST: Final = re.compile(rb"\[")
 _decode_numbers = msgspec.json.Decoder(list[float]).decode
 
@@ -68,13 +69,13 @@ def _load_simdjson() -> Read | None:
         from simdjson import Parser  # noqa: PLC0415 - an optional extra, wanted for floats only
     except (ImportError, RuntimeError):  # it raises the latter where its compiled part is missing
         return None
-    new_parser: Callable[[], Any] = Parser
+    new_parser = cast("Callable[[], Any]", Parser)
 
     def read(texts: Texts) -> list[bytes]:
         parser = new_parser()  # of this call alone: a parser is not for two threads
         return [_pack(parser.parse(_flat(text)).as_buffer(of_type="d")) for text in texts]
 
-    with contextlib.suppress(AttributeError, *_REFUSALS):
+    with contextlib.suppress(*_REFUSALS):
         if read([memoryview(_PROBE)]) == _read_strictly([memoryview(_PROBE)]):
             return read
     return None  # another package of that name, or another interface

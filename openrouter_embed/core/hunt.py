@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.long import count_parts, split_text
+from openrouter_embed.core.long import count_parts, cut_text, split_text
 from openrouter_embed.core.verdict import Scope
 
 if TYPE_CHECKING:
@@ -88,21 +88,24 @@ class Hunt:
 def divide(
     batch: Batch, verdict: Verdict, call: Call, plan: Plan, *, believed: bool
 ) -> Sequence[str]:
-    """Return the parts to send in place of a refused text; none if that is of no use.
+    """Return what to send in place of a refused text: its parts, its beginning, or nothing.
 
     Args:
         batch: The text, alone.
         verdict: The refusal.
-        call: Says whether long texts may be divided, and how much the model reads.
+        call: Says whether long texts may be divided or cut off, and how much the model reads.
         plan: Holds the text.
         believed: Whether any answer was: a text that is cut again and again, and never accepted, is
             refused for another reason.
     """
     text, tokens = plan.units[batch.units[0]], plan.tokens[batch.units[0]]
-    wanted = call.settings.long_input == "split" and (verdict.length or verdict.size)
+    way = call.settings.long_input
+    wanted = way != "error" and (verdict.length or verdict.size)
     in_vain = batch.depth >= DEEPEST and not believed
     if not wanted or not isinstance(text, str) or in_vain or tokens < SHORTEST_PART:
         return ()
-    own = text[len(call.bodies.prefix) :]
-    parts = split_text(own, count_parts(tokens, call.profile.max_input_tokens))
+    own, limit = text[len(call.bodies.prefix) :], call.profile.max_input_tokens
+    if way == "truncate":
+        return [cut_text(own, tokens, limit)]
+    parts = split_text(own, count_parts(tokens, limit))
     return parts if len(parts) > 1 else ()

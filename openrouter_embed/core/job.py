@@ -27,6 +27,7 @@ from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
+from openrouter_embed.core.kept import Kept
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.level import Signal, Ticket
 from openrouter_embed.core.retry import A_TIME, backoff, try_again
@@ -45,7 +46,6 @@ from openrouter_embed.core.wire import (
 from openrouter_embed.errors import (
     BudgetExceededError,
     ClientClosedError,
-    ConfigurationError,
     DeadlineExceededError,
     EmbeddingError,
     InvalidResponseError,
@@ -89,9 +89,10 @@ class Job:
         self._ledger = ledger or Ledger()
         self._growth = Growth(call.limits, memory, call.bodies.route, settings.timeout)
         self._backlog = Backlog(plan, call.limits, self._growth, spread=call.spread)
-        self._space = f"{settings.model} {settings.dimensions}"
-        width = settings.dimensions or memory.width(self._space)
+        width = settings.dimensions or memory.width(f"{settings.model} {settings.dimensions}")
         self._rows = Collector(plan, width, call.profile.dimensions, lists=call.lists)
+        self.kept = Kept(call, self._rows, self._backlog, memory, callbacks)
+        self.keeps = callbacks.cache is not None
         self._hunt = Hunt()
         self._flights = Flights()
         self._flow = Flow()
@@ -113,6 +114,7 @@ class Job:
         return step
 
     def _next(self, now: float) -> Step:
+        self.kept.read_letters()
         self._check_time(now)
         if self._aborts:
             return Abort(self._aborts.popleft())
@@ -124,7 +126,8 @@ class Job:
         # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
         self._pacer.forget(self._callbacks.wake)
         due = self._backlog.due
-        if not self._flights and (self._error is not None or due is None):
+        held = self.kept.awaited or (self._backlog.fresh and self.kept.congested)
+        if not self._flights and (self._error is not None or (due is None and not held)):
             return Done()
         waiting = self._error is None and due is not None and not self._blocked()
         return self._wait(max(due, self._poor_until) if waiting and due is not None else None)
@@ -138,7 +141,8 @@ class Job:
         # Requests were refused and none has succeeded: more of them would be refused as well.
         doubtful = self._hunt.suspects and not self._rows.delivered
         ready = (due is not None and due <= now) or (self._backlog.fresh and not doubtful)
-        return bool(ready) and now >= self._poor_until and not self._blocked()
+        blocked = self._blocked() or self.kept.congested
+        return bool(ready) and now >= self._poor_until and not blocked
 
     def _blocked(self) -> bool:
         """Whether what is in flight must come back before anything else is sent."""
@@ -224,7 +228,7 @@ class Job:
     def _end_all(self, error: EmbeddingError) -> None:
         """Drop what is in flight and send nothing more; a call that is done keeps its result."""
         waiting = self._backlog.due is not None or self._hunt.suspects or self._backlog.fresh
-        if self._flights or (self._error is None and waiting):
+        if self._flights or (self._error is None and (waiting or self.kept.awaited)):
             self._drop_flights()
             self._error = self._error or error
 
@@ -256,9 +260,9 @@ class Job:
                 flow.landed(now, sent=flight.sent, idle=flight.idle, left=left)
                 return
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
-        refused = isinstance(outcome, Reply) and doubt is None
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
-        self._land(request_id, verdict.rule.signal, spent=0.0 if refused else billed.cost)
+        spent = billed.cost if isinstance(outcome, Reply) else None
+        self._land(request_id, verdict.rule.signal, spent=spent)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
@@ -269,10 +273,9 @@ class Job:
         took = now - self._flights[request_id].sent
         batch = self._land(request_id, Signal.FINE, spent=spent, took=took).batch
         self._pacer.succeeded(now, retried=batch.retries > batch.waits)
-        self._memory.served(self._call.bodies.route, self._rows.host)
-        self._memory.seen(self._space, self._rows.width or 0)
         self._rows.usage += usage
         self._callbacks.on_usage(usage)
+        self.kept.keep()
         self.listener.tell(self._rows.progress)
 
     def _land(
@@ -329,6 +332,7 @@ class Job:
         retries, causes = batch.retries + 1, (*batch.causes, verdict.cause)
         again = replace(batch, retries=retries, causes=causes, waits=batch.waits + waits)
         self._backlog.put_back(again, ready, halved=halved)
+        self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
         return True
 
     def _follow_suspects(self) -> None:
@@ -358,8 +362,8 @@ class Job:
     def _fail(self, batch: Batch, verdict: Verdict, *, took: float = 0.0) -> None:
         error = verdict.error
         error.attempts = batch.attempts
-        units = [self._plan.units[unit] for unit in batch.units]
-        explain(error, units, self._call.settings.model, took)
+        texts = [self._plan.units[unit] for unit in batch.units]
+        explain(error, texts, self._call.settings.model, took)
         self._rows.fail(batch.units, error)
         if self._rows.divided:
             self._backlog.drop(self._rows.lost)
@@ -378,11 +382,6 @@ class Job:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
         rows, error = self._rows, self._error
-        if self._plan.empty and not self._plan.units and not rows.known_width:
-            raise ConfigurationError(
-                "All inputs are empty, and how wide this model's vectors are is not known yet: "
-                "pass `dimensions=`, or embed a text first."
-            )
         asked_for_all = self._call.on_error == "return"
         if error is None and rows.failures and not asked_for_all:
             error = rows.culprits()

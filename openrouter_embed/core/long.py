@@ -1,9 +1,10 @@
-"""Texts that are too long for the model: cut into parts whose vectors are averaged.
+"""Texts that are too long for the model: cut into parts whose vectors are averaged, or cut off.
 
 Rules of this file:
 - A cut falls on the most natural boundary near where it has to be: a paragraph, a line, a
   sentence, a word, and only then between any two characters.
-- Nothing is lost or added: the parts put together are the text.
+- Nothing is added, and nothing is lost but by a cut that was asked for: the parts put together are
+  the text.
 """
 
 from __future__ import annotations
@@ -48,6 +49,28 @@ def split_text(text: str, parts: int) -> list[str]:
     return [text[start:end] for start, end in itertools.pairwise(cuts)]
 
 
+SPARE: Final = 0.97
+"""Share of the model's limit that is filled: tokens are estimated, not counted."""
+SHORTER: Final = 0.7
+"""Share that is kept of a text which should have fitted, and did not."""
+UNKNOWN: Final = 0.5
+"""Share that is kept where the model's limit is not known."""
+
+
+def cut_text(text: str, tokens: int, limit: int | None) -> str:
+    """Return the beginning of a refused text that the model should read.
+
+    Args:
+        text: The text.
+        tokens: Its estimated tokens.
+        limit: Tokens the model reads, if known.
+    """
+    share = UNKNOWN if limit is None else SHORTER if tokens <= limit else SPARE * limit / tokens
+    end = int(share * len(text))
+    word = text.rfind(" ", int(0.9 * end), end)
+    return text[: word if word > 0 else end]
+
+
 def _near(text: str, ideal: int, reach: int) -> int:
     low, high = max(1, ideal - reach), min(len(text) - 1, ideal + reach)
     for boundary in BOUNDARIES:
@@ -67,6 +90,7 @@ class Parts:
         self._weights: dict[int, int] = {}
         self._missing: dict[int, set[int]] = {}
         self._sums: dict[int, NDArray[np.float64]] = {}
+        self._cut: set[int] = set()
 
     def owner(self, unit: int) -> int:
         """Return the input that a part belongs to; an input is its own."""
@@ -76,6 +100,8 @@ class Parts:
         """Replace an input, or a part of one, by parts numbered from `first`."""
         owner = self.owner(unit)
         numbers = range(first, first + len(lengths))
+        if len(lengths) == 1:
+            self._cut.add(owner)
         for number, length in zip(numbers, lengths, strict=True):
             self._owners[number] = owner
             self._weights[number] = length
@@ -84,12 +110,20 @@ class Parts:
         missing.update(numbers)
         return numbers
 
+    def is_only(self, part: int) -> bool:
+        """Whether the text that this is a part of was cut off: it has no other part."""
+        return self._owners[part] in self._cut
+
     def add(self, part: int, row: NDArray[np.float32]) -> tuple[int, NDArray[np.float64] | None]:
         """Take a part's vector; return its input, and the input's vector once that is whole.
 
-        The vector is the mean of the parts', weighted by their lengths, scaled to unit length.
+        The vector is the mean of the parts', weighted by their lengths, scaled to unit length; that
+        of an only part, the beginning of a text that was cut off, stays as it is.
         """
         owner = self._owners[part]
+        if self.is_only(part):
+            self._missing[owner].discard(part)
+            return owner, row.astype(np.float64)
         missing = self._missing[owner]
         missing.discard(part)
         total = self._sums.pop(owner, 0.0) + row.astype(np.float64) * self._weights[part]

@@ -19,8 +19,10 @@ from openrouter_embed.inputs import Item
 from openrouter_embed.options.models import CAREFUL_INPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from openrouter_embed.errors import EmbeddingError
+    from openrouter_embed.inputs import Refused
     from openrouter_embed.options.models import Role
     from openrouter_embed.options.settings import Settings
 
@@ -38,6 +40,7 @@ class Plan:
         tokens: Estimated tokens of each unit.
         rows: Input position → unit; `None` where every input is its own unit.
         empty: Positions of empty inputs that get zeros without being sent.
+        refused: Position → why this input is not sent.
     """
 
     count: int
@@ -45,6 +48,9 @@ class Plan:
     tokens: list[int] = field(repr=False)
     rows: list[int] | None = field(default=None, repr=False)
     empty: tuple[int, ...] = ()
+    refused: Mapping[int, EmbeddingError] = field(
+        default_factory=dict[int, "EmbeddingError"], repr=False
+    )
 
     def positions(self) -> list[list[int]]:
         """Return, for every unit, the input positions that it stands for."""
@@ -57,26 +63,52 @@ class Plan:
         return table
 
 
-def make_plan(items: Sequence[str | Item], prefix: str, *, zeros_for_empty: bool) -> Plan:
+def make_plan(
+    items: Sequence[str | Item],
+    prefix: str,
+    *,
+    zeros_for_empty: bool,
+    refused: Refused | None = None,
+) -> Plan:
     """Apply the prefix, set empty inputs aside and drop duplicates.
+
+    Args:
+        items: The call's inputs.
+        prefix: Text that the role puts before each.
+        zeros_for_empty: Whether an empty input gets a zero vector.
+        refused: If given, inputs that are not sent are listed there instead of raising an error;
+            those listed already have "" in their place.
 
     Raises:
         ConfigurationError: An input is empty, or a prefix is to go before token ids.
     """
-    empty = tuple(at for at, item in enumerate(items) if _is_empty(item))
+    unsent = [at for at, item in enumerate(items) if _is_empty(item)]
+    empty = tuple(at for at in unsent if at not in (refused or ()))
     if empty and not zeros_for_empty:
-        shown = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
-        raise ConfigurationError(
-            f"{len(empty)} of {len(items)} inputs are empty (index {shown}): remove them, or pass "
-            "`empty='zeros'` to give them zero vectors."
-        )
-    units = list(dict.fromkeys(items)) if not empty else _distinct(items)
+        if refused is None:
+            raise _all_empty(empty, len(items))
+        refused.update((at, _one_empty(at)) for at in empty)
+        empty = ()
+    units = list(dict.fromkeys(items)) if not unsent else _distinct(items)
     rows = None
     if len(units) < len(items):
         number = {unit: at for at, unit in enumerate(units)}
         rows = [number.get(item, -1) for item in items]
     sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
-    return Plan(len(items), sent, [unit_tokens(unit) for unit in sent], rows, empty)
+    tokens = [unit_tokens(unit) for unit in sent]
+    return Plan(len(items), sent, tokens, rows, empty, dict(refused or {}))
+
+
+def _all_empty(empty: Sequence[int], count: int) -> ConfigurationError:
+    shown = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+    return ConfigurationError(
+        f"{len(empty)} of {count} inputs are empty (index {shown}): remove them, or pass "
+        "`empty='zeros'` to give them zero vectors."
+    )
+
+
+def _one_empty(at: int) -> ConfigurationError:
+    return ConfigurationError(f"Input {at} is empty: `empty='zeros'` gives it a zero vector.")
 
 
 def _distinct(items: Sequence[str | Item]) -> list[str | Item]:

@@ -116,6 +116,9 @@ SPECIAL_RULES: Final[dict[str, Rule]] = {
 FAULT_RULES: Final[dict[FaultKind, Rule]] = {
     FaultKind.DNS: Rule("the host name does not resolve", Retry.ONCE, scope=Scope.CALL),
     FaultKind.CONNECT: Rule("no connection", Retry.ALWAYS, Signal.TROUBLED),
+    FaultKind.REFUSED: Rule(
+        "nothing listens on this machine's own address", Retry.ONCE, scope=Scope.CALL
+    ),
     FaultKind.TLS: Rule("TLS or its certificate failed", Retry.NEVER, scope=Scope.CALL),
     FaultKind.RESET: Rule("connection lost before the answer", Retry.ALWAYS, Signal.TROUBLED),
     FaultKind.TIMEOUT: Rule("no complete answer in time", Retry.ALWAYS, Signal.TROUBLED),
@@ -184,7 +187,11 @@ def judge(
     return _judge_status(outcome.status, outcome, problem or Problem(), key_origin)
 
 
-PUBLIC_KINDS: Final = {FaultKind.FRAMING: "protocol", FaultKind.PROXY: "connect"}
+PUBLIC_KINDS: Final = {
+    FaultKind.FRAMING: "protocol",
+    FaultKind.PROXY: "connect",
+    FaultKind.REFUSED: "connect",
+}
 """Kinds that differ only in whether a retry can help go by one name outside."""
 ANSWERS: Final = frozenset({200, 204, 205})
 """Statuses whose body is an answer; every other one is an error, whatever the body says."""
@@ -297,7 +304,7 @@ def _api_error(
     wire = "" if status == http_status else f" in an HTTP {http_status}"
     text = f"{said} ({status}{where}{wire})"
     if status == 401:
-        text += f" The key came from {key_origin}."
+        text = f"The key was refused. It came from {key_origin}. The server said: {text}"
     kind = problem.metadata.get("error_type", problem.code)
     return api_error_class(status)(
         text,

@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
@@ -33,6 +34,8 @@ class FaultKind(str, Enum):
     """The proxy refuses to connect us: it may want credentials."""
     FRAMING = "framing"
     """A protocol fault that a retry cannot mend: a head that is malformed or contradicts itself."""
+    REFUSED = "refused"
+    """Nothing listens on an address of this very machine."""
     LOCAL = "local"
     """The request could not be built here: a key callback or a limiter failed."""
 
@@ -135,6 +138,11 @@ Step = Send | Abort | Wait | Done
 class Driven(Protocol):
     """A state machine that a shell can drive."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what has arrived is worth taking in even if the call is broken off."""
+        ...
+
     def next(self, now: float) -> Step:
         """Return the next thing to do at `now` (monotonic seconds)."""
         ...
@@ -160,6 +168,8 @@ SOCKET_SLACK: Final = 5.0
 _SENTENCES: Final[dict[FaultKind, str]] = {
     FaultKind.DNS: "The host name {host} does not resolve: check `base_url` and the network.",
     FaultKind.CONNECT: "No connection to {host}: check `base_url`, the network and any proxy.",
+    FaultKind.REFUSED: "Nothing listens at {host}, on this machine: start the server, or check "
+    "`base_url`.",
     FaultKind.TLS: "No trusted TLS connection to {host}: check the certificate, `ca_bundle` and "
     "the clock.",
     FaultKind.RESET: "The connection to {host} was lost before the answer.",
@@ -173,6 +183,16 @@ _SENTENCES: Final[dict[FaultKind, str]] = {
 }
 
 
-def fault(kind: FaultKind, host: str, *, limit: int = 0, stale: bool = False) -> Fault:
-    """Make a fault with the sentence that both shells use for its kind."""
+_LOOPBACK: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[?::1\]?)(:\d+)?", re.IGNORECASE)
+
+
+def fault(
+    kind: FaultKind, host: str, *, limit: int = 0, stale: bool = False, proxied: bool = False
+) -> Fault:
+    """Make a fault with the sentence that both shells use for its kind.
+
+    A far server or proxy that refuses may be starting again; on this machine the user would know.
+    """
+    if kind is FaultKind.REFUSED and (proxied or not _LOOPBACK.fullmatch(host)):
+        kind = FaultKind.CONNECT
     return Fault(kind, _SENTENCES[kind].format(host=host, limit=limit), stale)

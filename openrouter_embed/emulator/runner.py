@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -181,14 +182,18 @@ def _run_thread(server: Server, address: tuple[str, int], ready: Future[_Running
 
 
 async def _serve(
-    server: Server, address: tuple[str, int], announce: Callable[[_Running], None]
+    server: Server,
+    address: tuple[str, int],
+    announce: Callable[[_Running], None],
+    access_log: logging.Logger | None = None,
 ) -> None:
     """Serve until told to stop; ``announce`` is called once requests are accepted."""
     from aiohttp import web  # noqa: PLC0415 - heavy, so late
 
     runner = web.AppRunner(
         server.make_app(),
-        access_log=None,
+        access_log=access_log,
+        access_log_format='%t "%r" %s, %b bytes in %Tf s',
         handler_cancellation=True,  # a client that hangs up is no longer in flight
         shutdown_timeout=_GRACE_SECONDS,
     )
@@ -205,30 +210,63 @@ async def _serve(
 
 
 def serve(
-    host: str = "127.0.0.1", port: int = 8787, options: EmulatorOptions | None = None
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    options: EmulatorOptions | None = None,
+    *,
+    verbose: bool = False,
 ) -> None:
-    """Serve until interrupted; says on standard error where, and that this is an emulator.
+    """Serve until interrupted.
+
+    Says on standard error where, that this is an emulator, and what its vectors are made of; and
+    on standard output which two variables send a program to it.
 
     Args:
         host: Address to listen on; anything but loopback opens it to others.
         port: Port to listen on; 0 takes a free one.
         options: How it behaves; the defaults imitate the live service.
+        verbose: Whether every request is a line on standard error.
     """
     from openrouter_embed.emulator.server import Server  # noqa: PLC0415 - heavy, so late
 
-    server = Server(options or EmulatorOptions())
+    chosen = options or EmulatorOptions()
+    server = Server(chosen)
+    log = _request_log() if verbose else None
+
+    def announce(running: _Running) -> None:
+        _stop_on_signals(running)
+        _announce(_base_url(host, running.port), chosen.backend)
+
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(server, (host, port), lambda running: _announce(host, running)))
+        asyncio.run(_serve(server, (host, port), announce, log))
 
 
-def _announce(host: str, running: _Running) -> None:
-    _stop_on_signals(running)
+def _announce(url: str, backend: Backend) -> None:
+    from openrouter_embed.emulator.vectors import resolve_backend  # noqa: PLC0415 - heavy, so late
+
     sys.stderr.write(
-        f"Emulator of OpenRouter's embeddings API, NOT OpenRouter: "
-        f"{_base_url(host, running.port)}\n"
-        "Its vectors are invented. Stop it with Ctrl-C.\n"
+        f"Emulator of OpenRouter's embeddings API, NOT OpenRouter: {url}\n"
+        f"{_VECTORS[resolve_backend(backend)]}\n"
+        "Stop it with Ctrl-C. To use it, paste this into another terminal:\n"
     )
     sys.stderr.flush()
+    sys.stdout.write(f"export OPENROUTER_API_BASE={url}\nexport OPENROUTER_API_KEY=emulated\n")
+    sys.stdout.flush()
+
+
+_VECTORS = {
+    "wordllama": "Its vectors come from a small real model (wordllama), not from those it names.",
+    "hashed": "Its vectors are hashes of words: similar texts are near, no more. With "
+    "`pip install 'openrouter-embed[demo]'` they come from a small real model.",
+}
+
+
+def _request_log() -> logging.Logger:
+    log = logging.getLogger("openrouter_embed.emulator.requests")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers = [logging.StreamHandler()]
+    return log
 
 
 def _stop_on_signals(running: _Running) -> None:

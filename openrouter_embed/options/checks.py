@@ -7,28 +7,35 @@ Rules of this file:
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.key import read_key
+from openrouter_embed.options.misplaced import where_it_belongs
+from openrouter_embed.options.plain import plain, plain_tree
 from openrouter_embed.options.provider import ProviderPreferences
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 DEFAULT_BASE_URL: Final = "https://openrouter.ai/api/v1"
 BASE_URL_VARIABLE: Final = "OPENROUTER_API_BASE"
+OTHER_BASE_URL_VARIABLE: Final = "OPENROUTER_BASE_URL"
+"""What people set by analogy with `OPENAI_BASE_URL`."""
+SYSTEM: Final = "system"
+"""The word for the certificates that the operating system trusts."""
 AUTO: Final = "auto"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "127.0.0.2", "::1"})
 _RESERVED_HEADERS: Final = frozenset(
     {"authorization", "host", "content-length", "transfer-encoding", "connection", "cookie",
      "proxy-authorization", "accept-encoding", "content-type"}
 )  # fmt: skip
-_RESERVED_BODY: Final = frozenset(
-    {"input", "model", "encoding_format", "dimensions", "user", "provider", "input_type"}
-)
 
 
 def encodable(text: str) -> bool:
@@ -123,10 +130,12 @@ def check_body(name: str, value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"`{name}` takes a mapping.")
-    table = {str(k): v for k, v in cast(Mapping[object, object], value).items()}
+    whole = cast("Mapping[object, object]", plain_tree(cast("Mapping[object, object]", value)))
+    table = {str(key): content for key, content in whole.items()}
     for key, content in table.items():
-        if key in _RESERVED_BODY:
-            raise ConfigurationError(f"`{name}` may not set `{key}`: use the option of that name.")
+        misplaced = where_it_belongs(name, key, content)
+        if misplaced:
+            raise ConfigurationError(f"`{name}` holds {key!r}: {misplaced}. Nothing was sent.")
         if content is None:
             raise ConfigurationError(
                 f"`{name}` holds `{key}=None`, and the API refuses null: leave the key out."
@@ -149,12 +158,16 @@ def _is_json(table: dict[str, Any]) -> bool:
     return True
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_seconds(name: str, value: object) -> float:
     """Check a number of seconds above 0."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9
-    if not good:
+    seconds = plain(value)
+    if not _is_number(seconds) or not 0 < seconds < 1e9:
         raise ConfigurationError(f"`{name}` must be a number of seconds above 0.")
-    return float(cast(float, value))
+    return float(seconds)
 
 
 def check_maybe_seconds(name: str, value: object) -> float | None:
@@ -166,19 +179,20 @@ def check_maybe_dollars(name: str, value: object) -> float | None:
     """Check a number of USD from 0 up, or `None`."""
     if value is None:
         return None
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
-    if not good:
+    dollars = plain(value)
+    if not _is_number(dollars) or not 0 <= dollars < 1e9:
         raise ConfigurationError(f"`{name}` must be a number of USD from 0 up.")
-    return float(cast(float, value))
+    return float(dollars)
 
 
 def check_count(lowest: int) -> Callable[[str, object], int]:
     """Make the check of a whole number from `lowest` up."""
 
     def check(name: str, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        number = plain(value)
+        if not isinstance(number, int) or isinstance(number, bool) or number < lowest:
             raise ConfigurationError(f"`{name}` must be a whole number of at least {lowest}.")
-        return value
+        return number
 
     return check
 
@@ -201,9 +215,10 @@ def check_choice(*allowed: str) -> Callable[[str, object], str]:
 
 def check_flag(name: str, value: object) -> bool:
     """Check a truth value."""
-    if not isinstance(value, bool):
+    flag = plain(value)
+    if not isinstance(flag, bool):
         raise ConfigurationError(f"`{name}` must be True or False.")
-    return value
+    return flag
 
 
 def check_base_url(name: str, value: object) -> str:
@@ -240,6 +255,24 @@ def _plain_url(url: str) -> bool:
     return all(33 <= ord(c) <= 126 for c in url)
 
 
+def check_cache(name: str, value: Any) -> object:
+    """Check a path, which is kept as an absolute one, a store, or `None`."""
+    if value is None:
+        return None
+    if isinstance(value, (str, os.PathLike)):
+        from openrouter_embed.cache.sqlite import check_path  # noqa: PLC0415 - few need it
+
+        return check_path(cast(object, value), name)
+    methods = [getattr(value, method, None) for method in ("get", "put")]
+    if isinstance(value, (type, Mapping)) or not all(map(callable, methods)):
+        raise ConfigurationError(
+            f"`{name}` must be the path of a file, an `SQLiteCache`, or a store with `get(keys)` "
+            "and `put(keys, vectors, host=, replace=)`."
+        )
+    store: object = value
+    return store
+
+
 def check_proxy(name: str, value: object) -> str | None:
     """Check the URL of a proxy, or `None`."""
     if value is None:
@@ -253,9 +286,15 @@ def check_proxy(name: str, value: object) -> str | None:
 
 
 def check_ca_bundle(name: str, value: object) -> str | None:
-    """Check the path of a file or folder that exists, or `None`."""
+    """Check the path of a file or folder that exists, the word `system`, or `None`."""
     if value is None:
         return None
+    if value == SYSTEM:
+        if importlib.util.find_spec("truststore") is None:
+            raise ConfigurationError(
+                f"`{name}='system'` needs a library: pip install 'openrouter-embed[system-ca]'."
+            )
+        return SYSTEM
     path = str(cast(object, value)) if isinstance(value, (str, os.PathLike)) else ""
     if not path or "\0" in path or not os.path.exists(path):  # noqa: PTH110 - both want a string
         raise ConfigurationError(f"`{name}` names no file or folder.")

@@ -19,15 +19,32 @@ FROM_ENVIRONMENT: Final = f"the environment variable {KEY_VARIABLE}"
 NO_KEY: Final = "Bearer none"
 """What is sent where no key is needed and there is none: no proxy is confused by a header."""
 FROM_ARGUMENT: Final = "the `api_key` argument"
+FROM_CALLABLE: Final = "the `api_key` callable"
+_HOW: Final = f"set the environment variable {KEY_VARIABLE}"
+_MISSING: Final = (
+    f"No API key: {_HOW}, or pass `api_key=`. Keys are made at "
+    "https://openrouter.ai/settings/keys; without one, `openrouter-embed serve` runs a local "
+    "emulator to send to."
+)
+_LEFT_BEHIND: Final = (
+    "No API key: this object was restored from a pickle, a dump or a checkpoint, and none of these "
+    f"holds a key. In the process that uses it {_HOW}, or make the object there with `api_key=`."
+)
 
 
 class Secret:
-    """A string that shows itself to nobody who does not ask, and refuses to be pickled."""
+    """A string that shows itself to nobody who does not ask, and refuses to be pickled.
 
-    __slots__ = ("_value",)
+    Args:
+        value: The string.
+        origin: Where it came from, for messages.
+    """
 
-    def __init__(self, value: str) -> None:
+    __slots__ = ("_value", "origin")
+
+    def __init__(self, value: str, origin: str = FROM_ARGUMENT) -> None:
         self._value = value
+        self.origin = origin
 
     def reveal(self) -> str:
         """Return the string."""
@@ -46,8 +63,15 @@ class Secret:
         return self
 
 
-def read_key(key: object, environ: Mapping[str, str]) -> Secret | Callable[[], str]:
+def read_key(
+    key: object, environ: Mapping[str, str], *, restored: bool = False
+) -> Secret | Callable[[], str]:
     """Return the key from an argument, else from the environment.
+
+    Args:
+        key: The argument.
+        environ: The environment.
+        restored: Whether the object may have had a key that it could not bring along.
 
     Raises:
         ConfigurationError: There is none, or it cannot be sent in a header.
@@ -57,13 +81,18 @@ def read_key(key: object, environ: Mapping[str, str]) -> Secret | Callable[[], s
     if callable(key):
         return cast("Callable[[], str]", key)
     if key is not None:
-        return Secret(check_key(key, FROM_ARGUMENT))
+        return Secret(check_key(key, FROM_ARGUMENT), FROM_ARGUMENT)
     value = environ.get(KEY_VARIABLE)
     if not value:
-        raise ConfigurationError(
-            f"No API key: set the environment variable {KEY_VARIABLE}, or pass `api_key=`."
-        )
-    return Secret(check_key(value, FROM_ENVIRONMENT))
+        raise ConfigurationError(_LEFT_BEHIND if restored else _MISSING)
+    return Secret(check_key(value, FROM_ENVIRONMENT), FROM_ENVIRONMENT)
+
+
+def origin_of(key: Secret | Callable[[], str] | None) -> str:
+    """Return where a key came from; one that is not there will be the environment's."""
+    if key is None:
+        return FROM_ENVIRONMENT
+    return key.origin if isinstance(key, Secret) else FROM_CALLABLE
 
 
 def check_key(value: object, origin: str) -> str:
@@ -75,12 +104,20 @@ def check_key(value: object, origin: str) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not text:
         raise ConfigurationError(f"The API key from {origin} is empty or no string.")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
+        raise ConfigurationError(
+            f"The API key from {origin} stands in quotation marks, which would be sent along: "
+            "remove them. (docker's `--env-file` keeps them.)"
+        )
     if not all(33 <= ord(c) <= 126 for c in text):
         raise ConfigurationError(
             f"The API key from {origin} holds white space, control or non-ASCII characters: copy "
             "it again."
         )
     return text
+
+
+_QUOTES: Final = "\"'`"
 
 
 def reveal_key(key: Secret | Callable[[], str]) -> str:
@@ -96,5 +133,5 @@ def reveal_key(key: Secret | Callable[[], str]) -> str:
     except Exception as error:  # noqa: BLE001 - whatever the user's callable raises
         reason = f"The `api_key` callable failed with {type(error).__name__}."
     else:
-        return check_key(value, "the `api_key` callable")
+        return check_key(value, FROM_CALLABLE)
     raise ConfigurationError(reason)

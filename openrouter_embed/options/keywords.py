@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.provider import ProviderPreferences
     from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import Progress
@@ -57,10 +58,12 @@ class SharedOptions(TypedDict, total=False):
     max_retries: int
     max_batch_inputs: int | None
     max_batch_tokens: int | None
-    long_input: Literal["error", "split"]
+    long_input: Literal["error", "split", "truncate"]
     empty: Literal["error", "zeros"]
     normalize: bool
     pin_provider: bool
+    refresh: bool
+    cache_only: bool
     on_progress: Callable[[Progress], None] | None
 
 
@@ -82,6 +85,7 @@ class ClientOptions(SharedOptions, total=False):
     limiter: Limiter | None
     pacer: Pacer | None
     max_cost: float | None
+    cache: str | os.PathLike[str] | EmbeddingCache | None
     proxy: str | None
     ca_bundle: str | os.PathLike[str] | None
     session: requests.Session | None

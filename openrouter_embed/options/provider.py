@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.names import unknown_name
+from openrouter_embed.options.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,9 +121,10 @@ def _names(field: str, value: object) -> tuple[str, ...]:
 
 
 def _flag(field: str, value: object) -> bool:
-    if not isinstance(value, bool):
+    flag = plain(value)
+    if not isinstance(flag, bool):
         raise ConfigurationError(f"`provider.{field}` is true or false.")
-    return value
+    return flag
 
 
 def _word(field: str, value: object, allowed: frozenset[str]) -> str:
@@ -150,10 +152,11 @@ def _sort(field: str, value: object) -> str | dict[str, str]:
 
 
 def _number(field: str, value: object) -> float:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    number = plain(value)
+    good = isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < 1e12
     if not good:
         raise ConfigurationError(f"`provider.{field}` takes a number from 0 up.")
-    return cast(float, value)
+    return cast(float, number)
 
 
 def _max_price(field: str, value: object) -> dict[str, str]:

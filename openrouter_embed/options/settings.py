@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.key import (
-    FROM_ARGUMENT,
     FROM_ENVIRONMENT,
     KEY_VARIABLE,
     NO_KEY,
+    origin_of,
     read_key,
     reveal_key,
 )
@@ -93,7 +93,7 @@ class Settings(OptionTable):
         if key is None and public and not os.environ.get(KEY_VARIABLE):
             return NO_KEY
         if key is None:
-            key = read_key(None, os.environ)
+            key = read_key(None, os.environ, restored=True)
         return f"Bearer {reveal_key(key)}"
 
     def headers(self) -> dict[str, str]:
@@ -146,18 +146,19 @@ def make_settings(
         raise ConfigurationError(
             "Which model? Pass for example `model='openai/text-embedding-3-small'`."
         )
-    if options.get("api_key") is not None:
-        checked["key_origin"] = FROM_ARGUMENT
-    elif key_required:
+    if options.get("api_key") is None and key_required:
         # Read now: a program may build clients for several keys, one after the other.
         checked["api_key"] = read_key(None, environ)
-    return Settings(**checked)
+    return Settings(**checked, key_origin=origin_of(checked.get("api_key")))
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the options that the environment sets; empty variables count as unset."""
-    named = {name: row.variable for name, row in OPTIONS.items() if row.variable}
-    return {name: environ[variable] for name, variable in named.items() if environ.get(variable)}
+    told = {
+        name: next((environ[one] for one in row.variables if environ.get(one)), None)
+        for name, row in OPTIONS.items()
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed.options import checks
-from openrouter_embed.options.checks import AUTO, BASE_URL_VARIABLE, DEFAULT_BASE_URL
+from openrouter_embed.options.checks import (
+    AUTO,
+    BASE_URL_VARIABLE,
+    DEFAULT_BASE_URL,
+    OTHER_BASE_URL_VARIABLE,
+)
 from openrouter_embed.options.provider import ProviderPreferences
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.key import Secret
     from openrouter_embed.options.keywords import Limiter
     from openrouter_embed.pacer import Pacer
@@ -43,7 +49,7 @@ class Option:
         shown: Whether a repr may show it.
         pickled: Whether it can leave the process; if not, a copy elsewhere goes without.
         none_counts: Whether `None` says something other than “not set”.
-        variable: The environment variable that sets it unless an argument does.
+        variables: The environment variables that set it unless an argument does; the first wins.
     """
 
     check: Callable[[str, Any], Any]
@@ -54,7 +60,7 @@ class Option:
     shown: bool = True
     pickled: bool = True
     none_counts: bool = False
-    variable: str = ""
+    variables: tuple[str, ...] = ()
 
 
 def option(
@@ -160,8 +166,8 @@ class OptionTable:
         "Most tokens in one request; the model's limits hold in any case.",
     )
     long_input: str = _for_call(
-        checks.check_choice("error", "split"),
-        "A text above the model's context: refuse it, or embed its parts and average.",
+        checks.check_choice("error", "split", "truncate"),
+        "A text above the model's context: refuse it, average its parts, or cut it off.",
         default="error",
         vectors=True,
     )
@@ -177,6 +183,12 @@ class OptionTable:
     pin_provider: bool = _for_call(
         checks.check_flag, "Keep to the host that served first.", default=False, vectors=True
     )
+    refresh: bool = _for_call(
+        checks.check_flag, "Buy what is in the cache anew, and replace it.", default=False
+    )
+    cache_only: bool = _for_call(
+        checks.check_flag, "Buy nothing: what is not in the cache is an error.", default=False
+    )
     on_progress: Callable[[Progress], None] | None = _for_call(
         checks.check_callback,
         "Called with a `Progress` whenever a request is done.",
@@ -191,19 +203,19 @@ class OptionTable:
     )
     base_url: str = option(
         checks.check_base_url,
-        "Where to send; else `OPENROUTER_API_BASE`, else OpenRouter.",
+        "Where to send; else `OPENROUTER_API_BASE` or `OPENROUTER_BASE_URL`, else OpenRouter.",
         default=DEFAULT_BASE_URL,
-        variable=BASE_URL_VARIABLE,
+        variables=(BASE_URL_VARIABLE, OTHER_BASE_URL_VARIABLE),
     )
     app_url: str | None = option(
         checks.check_header_text,
         "Your program's address, for OpenRouter's rankings; else `OPENROUTER_APP_URL`.",
-        variable="OPENROUTER_APP_URL",
+        variables=("OPENROUTER_APP_URL",),
     )
     app_title: str | None = option(
         checks.check_header_text,
         "Your program's name, for the same; else `OPENROUTER_APP_TITLE`.",
-        variable="OPENROUTER_APP_TITLE",
+        variables=("OPENROUTER_APP_TITLE",),
     )
     app_categories: tuple[str, ...] = option(
         checks.check_categories, "Your program's categories, for the same.", empty=tuple[str, ...]
@@ -232,6 +244,10 @@ class OptionTable:
         checks.check_maybe_dollars,
         "USD that the client may spend in its life; what would pass it is not sent.",
     )
+    cache: str | EmbeddingCache | None = option(
+        checks.check_cache,
+        "File that keeps every vector bought, or a store of your own; nothing is bought twice.",
+    )
     proxy: str | None = option(
         checks.check_proxy,
         "URL of a proxy, HTTP or with the extra `socks` SOCKS; else the environment's.",
@@ -239,7 +255,7 @@ class OptionTable:
     )
     ca_bundle: str | None = option(
         checks.check_ca_bundle,
-        "File or folder of the certificates to trust, instead of the built-in ones.",
+        "File or folder of the certificates to trust, or `system`, instead of the built-in ones.",
     )
     session: requests.Session | None = option(
         checks.check_anything,

@@ -32,6 +32,7 @@ from openrouter_embed.core.wire import (
     Fault,
     FaultKind,
     Outcome,
+    Reply,
     Request,
     Send,
     Wait,
@@ -51,6 +52,7 @@ _FAULTS: Final[Table] = (
     ((ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError), FaultKind.TLS),
     ((socket.gaierror,), FaultKind.DNS),
     ((aiohttp.ClientHttpProxyError,), FaultKind.PROXY),
+    ((ConnectionRefusedError,), FaultKind.REFUSED),
     ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), FaultKind.CONNECT),
     (("python_socks",), FaultKind.CONNECT),
     ((asyncio.TimeoutError,), FaultKind.TIMEOUT),
@@ -152,7 +154,7 @@ class AiohttpTransport:
             return await self._exchange(request, trace)
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             kind = shared.classify(error, _FAULTS, in_body=trace.in_body)
-            return shared.fault_of(error, request, self._route.host, kind, reused=trace.reused)
+            return shared.fault_of(error, request, self._route, kind, reused=trace.reused)
 
     async def _exchange(self, request: Request, trace: _Trace) -> Outcome:
         session = await self._session()
@@ -346,6 +348,11 @@ async def drive(job: Driven, bell: Bell, transport: AiohttpTransport, settings: 
                 _feed(job, box, tasks)
             else:
                 return
+    except BaseException:
+        for request_id, outcome in box if job.keeps else ():
+            if isinstance(outcome, Reply):  # it was paid for, though the call is broken off
+                job.feed(request_id, outcome, monotonic())
+        raise
     finally:
         for request_id in job.close():
             if request_id in tasks:  # it may have been cancelled before it was begun

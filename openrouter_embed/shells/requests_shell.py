@@ -35,6 +35,7 @@ from openrouter_embed.core.wire import (
     Fault,
     FaultKind,
     Outcome,
+    Reply,
     Request,
     Send,
     Wait,
@@ -46,7 +47,7 @@ from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import FramingError, Table, check_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from openrouter_embed.options.settings import Settings
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 _FAULTS: Final[Table] = (
     ((ssl.SSLError, errors.SSLError), FaultKind.TLS),
     ((socket.gaierror,), FaultKind.DNS),
+    ((ConnectionRefusedError,), FaultKind.REFUSED),
     ((errors.NewConnectionError, errors.ConnectTimeoutError), FaultKind.CONNECT),
     ((errors.ProxyError,), FaultKind.PROXY),
     ((errors.InvalidHeader,), FaultKind.FRAMING),
@@ -103,7 +105,7 @@ class RequestsTransport:
         except Exception as error:  # noqa: BLE001 - libraries raise whatever they like
             table = _FAULTS if attempt.sock is None else _BEYOND
             kind = shared.classify(error, table, in_body=attempt.in_body)
-            return shared.fault_of(error, request, self._route.host, kind, reused=attempt.reused)
+            return shared.fault_of(error, request, self._route, kind, reused=attempt.reused)
         finally:
             attempt.let_go()
             current.reset(outer)
@@ -232,6 +234,14 @@ class Inbox:
             return self._messages.get(timeout=left)
         return None
 
+    def arrived(self) -> Iterator[tuple[int, Outcome | BaseException | None]]:
+        """Yield the messages that are there, without waiting for more."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self._messages.get_nowait()
+                if message is not None:
+                    yield message
+
 
 def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Settings) -> None:
     """Do what a job says until it is done; on any exception drop what is in flight."""
@@ -249,10 +259,21 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 _await(job, inbox, step, attempts)
             else:
                 return
+    except BaseException:
+        if job.keeps:
+            _take_in(job, inbox)
+        raise
     finally:
         for request_id in job.close():
             if request_id in attempts:  # Ctrl-C may come before it is
                 attempts[request_id].abort()
+
+
+def _take_in(job: Driven, inbox: Inbox) -> None:
+    """Have what has arrived kept, though the call that paid for it is broken off."""
+    for request_id, outcome in inbox.arrived():
+        if isinstance(outcome, Reply):
+            job.feed(request_id, outcome, monotonic())
 
 
 def _await(job: Driven, inbox: Inbox, step: Wait, attempts: dict[int, Attempt]) -> None:

@@ -12,13 +12,14 @@ import importlib.util
 import os
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import certifi
 
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.checks import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 """Proxies that both libraries can use; with `socks5h` the proxy looks up the server's name."""
 CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CA_FOLDERS: Final = "SSL_CERT_DIR"
+"""Folders of certificates, beside or instead of a file; several as on a `PATH`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where requests go; `host` is for messages, and `proxy` may hold credentials."""
+    """Where requests go; `host` is for messages, and `proxy` may hold credentials.
+
+    `ca_bundle` names files or folders of certificates to trust, as on a `PATH`, or is `system`.
+    """
 
     base_url: str
     host: str
@@ -54,7 +60,8 @@ class Route:
             return _context(self.ca_bundle)
         except OSError:
             message = f"No certificates can be read from {self.ca_bundle!r}: check `ca_bundle` and "
-        raise ConfigurationError(message + f"the variables {', '.join(CA_VARIABLES)}.")
+        names = ", ".join((*CA_VARIABLES, CA_FOLDERS))
+        raise ConfigurationError(f"{message}the variables {names}.")
 
 
 def find_route(
@@ -71,9 +78,14 @@ def find_route(
         proxy, origin = _environment_proxy(parts.scheme, parts.netloc, environ)
     if proxy is not None and socks is not None:
         _check_proxy(urlsplit(proxy).scheme, origin, socks)
-    named = (environ.get(name) for name in CA_VARIABLES)
-    bundle = settings.ca_bundle or next((path for path in named if path), certifi.where())
+    bundle = settings.ca_bundle or _environment_bundle(environ) or certifi.where()
     return Route(settings.base_url, parts.netloc, proxy, bundle)
+
+
+def _environment_bundle(environ: Mapping[str, str]) -> str:
+    files = [path for name in CA_VARIABLES if (path := environ.get(name))]
+    folders = environ.get(CA_FOLDERS)
+    return os.pathsep.join([*files[:1], *([folders] if folders else [])])
 
 
 def _check_proxy(scheme: str, origin: str, module: str) -> None:
@@ -103,6 +115,23 @@ def _environment_proxy(
 
 @functools.lru_cache(maxsize=8)
 def _context(ca_bundle: str) -> ssl.SSLContext:
-    folder = os.path.isdir(ca_bundle)  # noqa: PTH112 - a string is what both libraries want
-    file, path = (None, ca_bundle) if folder else (ca_bundle, None)
-    return ssl.create_default_context(cafile=file, capath=path)
+    if ca_bundle == SYSTEM:
+        import truststore  # noqa: PLC0415 - an extra, and needed by few
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    first, *others = map(_place, _places(ca_bundle))
+    context = ssl.create_default_context(**first)
+    for place in others:
+        context.load_verify_locations(**place)
+    return context
+
+
+def _place(path: str) -> dict[str, Any]:
+    folder = os.path.isdir(path)  # noqa: PTH112 - a string is what both libraries want
+    return {"capath" if folder else "cafile": path}
+
+
+def _places(ca_bundle: str) -> list[str]:
+    if os.path.exists(ca_bundle):  # noqa: PTH110 - as above; its name may hold the separator
+        return [ca_bundle]
+    return [place for place in ca_bundle.split(os.pathsep) if place]

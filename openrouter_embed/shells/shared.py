@@ -20,6 +20,8 @@ from openrouter_embed.errors import EmbeddingError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from openrouter_embed.shells.route import Route
+
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
 _LENGTH: Final = re.compile("[0-9]{1,18}")
@@ -72,9 +74,10 @@ library, occurs anywhere in a chain."""
 
 
 def fault_of(
-    error: Exception, request: Request, host: str, kind: FaultKind | None, *, reused: bool
+    error: Exception, request: Request, route: Route, kind: FaultKind | None, *, reused: bool
 ) -> Fault:
     """Make a fault of whatever a send raised; `reused` if its connection had served before."""
+    host, proxied = route.host, route.proxy is not None
     if isinstance(error, EmbeddingError):
         return Fault(FaultKind.LOCAL, error.message)
     if isinstance(error, TooLargeError):
@@ -83,7 +86,8 @@ def fault_of(
         return fault(FaultKind.DECODE, host)
     found = unforeseen(error) if kind is None else None
     forget_frames(error)
-    return found or fault(kind or FaultKind.LOCAL, host, stale=kind is FaultKind.RESET and reused)
+    stale = kind is FaultKind.RESET and reused
+    return found or fault(kind or FaultKind.LOCAL, host, stale=stale, proxied=proxied)
 
 
 def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:

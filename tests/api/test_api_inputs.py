@@ -140,7 +140,7 @@ def test_no_inputs_give_an_empty_result_without_a_request(make, em):
     result = make().embed([])
     assert result.vectors.shape == (0, 0)
     assert result.tolist() == []
-    assert result.usage.cost is None
+    assert result.usage.cost == 0.0
     assert em.stats.requests == 0
     assert make().embed_documents([]) == []
 
@@ -230,9 +230,10 @@ WRONG = {
     "a content part without a type": ([{"content": [{"text": "a"}]}], "without a `type`"),
     "an empty content": (["a", {"content": []}], "Input 1 is a mapping"),
     "half of a surrogate pair": (["a", "\ud83d"], "Input 1 holds half of a surrogate pair"),
-    "an image as text": (["data:image/png;base64,AAAA"], r"Input 0 begins with `data:`.*at great"),
+    "an image as text": (["data:image/png;base64,AAAA"], r"Input 0 is a `data:` URL.*at great"),
     "an image as text, alone": ("DATA:image/png;base64,AAAA", "ImageInput.from_url"),
-    "an image as text in a joint input": ([["data:image/png;base64,AAAA", CAT]], "Input 0 begins"),
+    "an image as text in a joint input": (
+        [["data:image/png;base64,AAAA", CAT]], "Input 0 is a `data:`"),
 }  # fmt: skip
 
 

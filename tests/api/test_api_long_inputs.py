@@ -64,6 +64,8 @@ def test_parts_that_are_still_too_long_are_split_again(emulate, face):
         faults=lambda _, body: (400, {}, refusal) if max(map(len, body["input"])) > 300 else None
     )
     client = face.make(SMALL, api_key="k", base_url=em.base_url, long_input="split", dimensions=64)
+    client.embed("first")  # the emulator's first answer takes its time, and one must be there soon
+    em.reset()
     result = client.embed([LONG[:4000], "short"])
     client.close()
     assert result.ok.all()
@@ -97,3 +99,56 @@ def test_texts_that_fit_are_not_split(make):
 def test_token_ids_that_are_too_many_are_refused_even_so(make):
     with pytest.raises(BadRequestError, match="maximum context length"):
         make(long_input="split").embed([list(range(9000))])
+
+
+# ---------------------------------------------------------------- cut off
+
+
+def test_a_text_that_is_too_long_is_cut_off_where_that_was_asked_for(make, em):
+    """The beginning that the model reads is embedded as it is, and the row is listed."""
+    client = make(MINILM, long_input="truncate")
+    result = client.embed(["short", LONG, "other", LONG])
+    assert result.ok.all()
+    assert result.flags == {"truncated": (1, 3)}
+    (kept,) = [text for text in texts_sent(em) if text != LONG and LONG.startswith(text)]
+    assert len(kept) > 0.1 * len(LONG)
+    assert not kept.endswith(" ")
+    assert np.allclose(result.vectors[1], client.embed(kept).vectors[0], atol=1e-6)
+
+
+def test_what_the_model_reads_is_never_cut(make, em):
+    result = make(MINILM, long_input="truncate").embed(["short", "other"])
+    assert result.flags == {}
+    assert texts_sent(em) == ["short", "other"]
+
+
+def test_a_text_that_is_still_too_long_is_cut_again_and_shorter(emulate, face):
+    refusal = (
+        b'{"error":{"code":400,"message":"This model\'s maximum context length is 64 tokens."}}'
+    )
+    em = emulate(
+        faults=lambda _, body: (400, {}, refusal) if max(map(len, body["input"])) > 700 else None
+    )
+    client = face.make(MINILM, api_key="k", base_url=em.base_url, long_input="truncate")
+    result = client.embed([LONG])
+    client.close()
+    assert result.flags == {"truncated": (0,)}
+    lengths = [len(text) for text in texts_sent(em)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(lengths) > 2
+    assert 0.6 * 700 < lengths[-1] <= 700
+
+
+def test_a_stream_cuts_off_too(make):
+    (result,) = make(MINILM).stream([LONG], long_input="truncate")
+    assert result.flags == {"truncated": (0,)}
+
+
+def test_a_prefix_stays_before_a_text_that_was_cut_off(make, em):
+    make(E5, long_input="truncate").embed([LONG], role="document")
+    assert all(text.startswith("passage: The quick") for text in texts_sent(em))
+
+
+def test_the_refusal_of_a_long_text_names_both_ways_out(make):
+    with pytest.raises(BadRequestError, match=r"`long_input='split'`.*`'truncate'`"):
+        make(MINILM).embed([LONG])

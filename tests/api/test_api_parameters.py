@@ -126,7 +126,7 @@ def test_fields_that_are_new_to_us_travel_in_extra_body(make, em, where):
     "field", ["input", "model", "encoding_format", "dimensions", "user", "provider", "input_type"]
 )
 def test_extra_body_may_not_set_what_has_an_option(make, field):
-    with pytest.raises(ConfigurationError, match=f"`extra_body` may not set `{field}`"):
+    with pytest.raises(ConfigurationError, match=f"`extra_body` holds '{field}': "):
         make(extra_body={field: "x"})
 
 
@@ -199,7 +199,7 @@ def test_the_key_is_sent_as_a_bearer_token(emulate, face):
     right = face.make(api_key=" the-right-one ", base_url=em.base_url)
     assert len(right.embed(["a"])) == 1
     wrong = face.make(api_key="another", base_url=em.base_url)
-    with pytest.raises(Exception, match=r"\(401\).*the `api_key` argument"):
+    with pytest.raises(Exception, match=r"the `api_key` argument.*\(401\)"):
         wrong.embed(["a"])
     right.close()
     wrong.close()
@@ -273,7 +273,7 @@ WRONG_VALUES = {
     "max_concurrency": [0],
     "max_batch_inputs": [0],
     "max_batch_tokens": [0],
-    "long_input": ["truncate"],
+    "long_input": ["cut"],
     "empty": ["skip"],
     "normalize": ["yes", 1],
     "pin_provider": [1],
@@ -287,7 +287,7 @@ WRONG_VALUES = {
     "on_progress": ["print"],
     "api_key": ["", "two words", 5],
     "ca_bundle": ["/no/such/file"],
-    "proxy": ["socks5://x", "a b"],
+    "proxy": ["ftp://x", "a b"],
     "query_prefix": [5],
     "query_input_type": ["", 5],
 }

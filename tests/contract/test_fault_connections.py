@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 from contextlib import ExitStack
 from unittest import mock
 
+import certifi
 import pytest
 import trustme
 from fault_harness import SHELLS, TEXT, Client, no_backoff, no_leaks, run, slack
@@ -34,6 +38,7 @@ from openrouter_embed.errors import (
     DeadlineExceededError,
     TransportError,
 )
+from openrouter_embed.shells import route
 from openrouter_embed.shells.attempt import shut_down
 from openrouter_embed.shells.route import CA_VARIABLES
 
@@ -91,10 +96,10 @@ def fails(seen, kind, attempts):
     assert (seen.error.kind, seen.error.attempts) == (kind, attempts)
 
 
-def test_a1_a_refused_connection_is_retried_to_the_end(shell):
+def test_a1_a_refused_connection_to_this_machine_is_retried_once(shell):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    fails(run(shell, [TEXT], {"base_url": f"http://127.0.0.1:{port}/v1"}), "connect", 3)
+    fails(run(shell, [TEXT], {"base_url": f"http://127.0.0.1:{port}/v1"}), "connect", 2)
 
 
 def test_a2_connecting_has_a_limit_of_its_own(shell, dark, connect_timeout):
@@ -223,6 +228,48 @@ def test_a12_both_shells_read_the_same_variables(shell, bundle, monkeypatch, nam
     monkeypatch.setenv(name, bundle)
     with FaultServer(tls=server_context("127.0.0.1")) as server:
         assert run(shell, [TEXT], {"base_url": server.url}).result.tolist() == [vector(TEXT)]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the folder's names")
+@pytest.mark.parametrize("beside", ["alone", "beside a file"])
+def test_a12_a_folder_of_certificates_is_read_from_the_environment(
+    shell, bundle, monkeypatch, tmp_path, beside
+):
+    for other in CA_VARIABLES:
+        monkeypatch.delenv(other, raising=False)
+    if beside == "beside a file":
+        monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    # OpenSSL finds a certificate in a folder by a hash of its subject.
+    command = ["openssl", "x509", "-hash", "-noout", "-in", bundle]
+    hashed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    shutil.copy(bundle, tmp_path / f"{hashed}.0")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'empty'}{os.pathsep}{tmp_path}")
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        assert run(shell, [TEXT], {"base_url": server.url}).result.tolist() == [vector(TEXT)]
+
+
+def test_a12_the_systems_own_store_is_used_where_that_is_asked_for(shell, bundle, monkeypatch):
+    pytest.importorskip("truststore")
+    route._context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", bundle)  # on Linux, OpenSSL's way to name that store
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        seen = run(shell, [TEXT], {"base_url": server.url, "ca_bundle": "system"})
+        assert seen.result.tolist() == [vector(TEXT)]
+
+
+def test_a12_the_systems_store_verifies_too(shell, monkeypatch):
+    pytest.importorskip("truststore")
+    route._context.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    with FaultServer(tls=server_context("127.0.0.1")) as server:
+        fails(run(shell, [TEXT], {"base_url": server.url, "ca_bundle": "system"}), "tls", 1)
+
+
+def test_a12_the_systems_store_without_its_library_names_the_extra(shell, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'openrouter-embed\[system-ca\]'"):
+        Client(shell, ca_bundle="system")
 
 
 def test_a12_a_bundle_that_cannot_be_read_is_a_mistake_of_configuration(shell, monkeypatch):

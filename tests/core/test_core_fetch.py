@@ -6,7 +6,7 @@ import pytest
 from core_world import SETTINGS, refusal
 
 from openrouter_embed.core.fetch import Fetch
-from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
+from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait, fault
 from openrouter_embed.errors import (
     AuthenticationError,
     DeadlineExceededError,
@@ -148,3 +148,54 @@ def test_an_unknown_outcome_is_ignored():
 
 def test_before_there_is_an_answer_the_result_is_empty():
     assert fetch().result() == {}
+
+
+# ---------------------------------------------------------------- patience
+
+
+def told():
+    notices = []
+    return notices, Fetch("/models", SETTINGS, now=0.0, chance=lambda: 0.5, on_retry=notices.append)
+
+
+def test_a_get_is_tried_three_times_and_says_so():
+    notices, machine = told()
+    assert drive(machine, *[refusal(503)] * 3)[0] == 3
+    with pytest.raises(ServerError, match=r"It was tried 3 times\.$"):
+        machine.result()
+    assert [notice.attempts for notice in notices] == [1, 2]
+    assert {(notice.kind, notice.allowed) for notice in notices} == {("503", 3)}
+
+
+def test_nothing_that_listens_on_this_machine_is_final_after_two_tries():
+    machine = fetch()
+    assert drive(machine, *[fault(FaultKind.REFUSED, "localhost:8787")] * 2)[0] == 2
+    with pytest.raises(TransportError, match=r"Nothing listens at localhost:8787.* tried 2 times"):
+        machine.result()
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ("127.0.0.1:9", FaultKind.REFUSED),
+        ("127.0.0.2", FaultKind.REFUSED),
+        ("[::1]:9", FaultKind.REFUSED),
+        ("localhost", FaultKind.REFUSED),
+        ("openrouter.ai", FaultKind.CONNECT),
+        ("10.0.0.1:80", FaultKind.CONNECT),
+        ("localhost.example", FaultKind.CONNECT),
+    ],
+)
+def test_a_far_server_that_refuses_may_be_starting_again(host, kind):
+    assert fault(FaultKind.REFUSED, host).kind is kind
+
+
+def test_a_get_that_hears_nothing_gives_up_within_its_patience():
+    machine = fetch()
+    assert isinstance(machine.next(0.0), Send)
+    wait = machine.next(0.0)
+    assert wait == Wait(15.0)
+    assert isinstance(machine.next(15.0), Abort)
+    assert machine.next(15.0) == Done()
+    with pytest.raises(TransportError, match="No complete answer within 15 seconds"):
+        machine.result()

@@ -150,6 +150,8 @@ REFUSED = {
     "junk behind": (b"[1]x", COMPONENT),
     "two lists": (b"[1][2]", COMPONENT),
     "a lone minus": (b"[-]", COMPONENT),
+    "a number alone": (b"0.5", COMPONENT),
+    "a whole number alone": (b"5", COMPONENT),
     "a zero byte": (b"[1\x00]", COMPONENT),
     "not UTF-8": (b"[1\xff]", COMPONENT),
     "a space that is none in JSON": (b"[1,\x0b2]", COMPONENT),

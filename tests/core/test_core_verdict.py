@@ -203,7 +203,9 @@ def test_every_kind_of_fault_has_a_rule_and_an_error_of_ours(kind):
         assert type(verdict.error) is errors.ConfigurationError
     else:
         assert type(verdict.error) is errors.TransportError
-        public = {"framing": "protocol", "proxy": "connect"}.get(kind.value, kind.value)
+        public = {"framing": "protocol", "proxy": "connect", "refused": "connect"}.get(
+            kind.value, kind.value
+        )
         assert verdict.error.kind == public
 
 
@@ -424,7 +426,9 @@ def test_the_host_that_failed_is_named():
 
 def test_a_refused_key_is_masked_and_its_origin_named():
     error = judge(401, {"message": "No user for sk-or-v1-not0a1real2key3."}).error
-    assert str(error) == f"No user for sk-***. (401) The key came from {ORIGIN}."
+    assert str(error) == (
+        f"The key was refused. It came from {ORIGIN}. The server said: No user for sk-***. (401)"
+    )
 
 
 @pytest.mark.parametrize("key", ["sk-or-v1-abcdef123", "pk-abcdef-1", "key-abc_def"])

@@ -70,8 +70,7 @@ def test_texts_stay_plain_strings(given_, texts):
 @given(st.lists(st.text()))
 def test_any_texts_that_can_be_encoded_are_taken(texts):
     broken = any("\ud800" <= char <= "\udfff" for text_ in texts for char in text_)
-    costly = any(text_[:5].lower() == "data:" for text_ in texts)
-    if broken or costly:
+    if broken:
         with pytest.raises(ConfigurationError):
             read_inputs(texts)
     else:
@@ -163,11 +162,11 @@ REFUSED = {
     "an empty content": ([content()], "Input 0 is a mapping"),
     "a content that is a string": ([{"content": CANARY}], "content part without a `type`"),
     "a part without type": ([content({"text": CANARY})], "content part without a `type`"),
-    "data in a text": (["a", "data:image/png;base64,AAAA"], "Input 1 begins with `data:`"),
-    "Data in a text": ("DATA:text/plain,x", "Input 0 begins with `data:`"),
-    "data in a part": ([["data:,x", IMAGE]], "Input 0 begins with `data:`"),
+    "data in a text": (["a", "data:image/png;base64,AAAA"], "Input 1 is a `data:` URL"),
+    "Data in a text": ("DATA:text/plain;BASE64,x", "Input 0 is a `data:` URL"),
+    "data in a part": ([["data:a/b;base64,x", IMAGE]], "Input 0 is a `data:` URL"),
     "half a surrogate pair": (["a", CANARY + "\ud83d"], "Input 1 holds half of a surrogate"),
-    "data in a mapping": ([content(text("data:,x"))], "Input 0 begins with `data:`"),
+    "data in a mapping": ([content(text("data:a/b;base64,x"))], "Input 0 is a `data:` URL"),
     "an object in a mapping": (["a", content({"type": "x", "v": object()})], "Input 1 holds"),
     "half a pair in a mapping": ([content({"type": "x", "v": "\ud800"})], "JSON cannot carry"),
     "tokens three deep": (np.array([[[1]]]), "Input 0 holds a list"),

@@ -92,10 +92,43 @@ def test_usages_add_up():
 
 @pytest.mark.parametrize(
     ("one", "other", "total"),
-    [(None, None, None), (None, 0.5, 0.5), (0.5, None, 0.5), (0.0, None, 0.0), (1.0, 0.5, 1.5)],
+    [(None, None, None), (None, 0.5, 0.5), (0.5, None, 0.5), (0.0, None, None), (1.0, 0.5, 1.5)],
 )
 def test_a_cost_is_the_sum_of_what_was_reported(one, other, total):
     assert (Usage(cost=one) + Usage(cost=other)).cost == total
+
+
+def test_nothing_was_bought_for_nothing():
+    assert Usage().cost == 0.0
+    assert f"{Usage().cost:.4f}" == "0.0000"
+    assert (Usage() + Usage(requests=1, inputs=1, cost=None)).cost is None
+
+
+def test_usages_can_be_summed():
+    assert sum([Usage(cost=0.5, inputs=1), Usage(cost=0.25, inputs=2)]) == Usage(
+        cost=0.75, inputs=3
+    )
+    assert sum([], start=Usage()) == Usage()
+
+
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        (
+            Usage(total_tokens=17345, cost=0.0003, requests=74),
+            "17,345 tokens, $0.0003, 74 requests",
+        ),
+        (Usage(), "0 tokens, $0.0000, 0 requests"),
+        (Usage(total_tokens=1, cost=2e-8, requests=1), "1 token, $2e-08, 1 request"),
+        (Usage(total_tokens=9, cost=None, requests=2), "9 tokens, cost unknown, 2 requests"),
+        (
+            Usage(total_tokens=9, cost=1.5, requests=2, inputs=1000, cache_hits=990),
+            "9 tokens, $1.5000, 2 requests, 990 of 1,000 inputs from the cache",
+        ),
+    ],
+)
+def test_a_usage_reads_like_a_sentence(usage, said):
+    assert str(usage) == said
 
 
 def test_progress_is_plain_data():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import pathlib
 import pickle
 import traceback
 
@@ -34,6 +35,15 @@ class Quota:
 
 
 # ---------------------------------------------------------------- every option's check
+
+
+class Store:
+    def get(self, keys):
+        return []
+
+    def put(self, keys, vectors, *, host="", replace=False):
+        pass
+
 
 GOOD = {
     "model": [" a/b ", "m"],
@@ -66,6 +76,9 @@ GOOD = {
     "normalize": [True, False],
     "pin_provider": [True, False],
     "max_cost": [None, 0, 0.5, 10],
+    "cache": [None, "/vectors.sqlite", pathlib.Path("/vectors.sqlite"), Store()],
+    "refresh": [True, False],
+    "cache_only": [True, False],
     "proxy": [None, "http://proxy.example:3128", "https://u:p@proxy.example"],
     "ca_bundle": [None, __file__],
     "session": [None, object()],
@@ -74,6 +87,9 @@ GOOD = {
 
 NO_HEADER = ["a\r\nb", "a\nX-Evil: 1", "a\x00b", "\u2019", "\x1b[31m", "a\x7f"]
 BAD = {
+    "cache": ["", 3, "/", "/no/such/folder/x", "\0", {}, dict, [], object()],
+    "refresh": [None, 1, "yes"],
+    "cache_only": [None, 0, "no"],
     "model": ["", "  ", 3, b"m", "\ud800"],
     "api_key": ["", "  ", 3, b"x", "a b", "a\nb", "a\r\nX: y", "a\x00", "sk-\u2019"],
     "base_url": ["", 3, "ftp://x", "file:///etc/passwd", "x.example/v1", "https://", "https://a b/",

@@ -245,7 +245,7 @@ async def test_images_are_documents_unless_they_are_queries(make, emulator):
         (["http://images.example/cat.png"], "https://"),
         (["ftp://images.example/cat.png"], "https://"),
         ([DATA_URL, "/nowhere/cat.png"], r"Image 1: .*cannot be read"),
-        ([DATA_URL, 3], "Image 1 is a int"),
+        ([DATA_URL, 3], "Image 1: A int is no image"),
         (["data:text/plain,hello"], "Image 0: "),
         (DATA_URL, "must be a list"),
     ],

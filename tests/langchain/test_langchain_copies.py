@@ -13,7 +13,7 @@ from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.rate_limiters import InMemoryRateLimiter
 
 from langchain_openrouter_embed import OpenRouterEmbeddings
-from openrouter_embed import ConfigurationError
+from openrouter_embed import ConfigurationError, SQLiteCache
 
 KEY = "sk-or-canary-7f3a"
 
@@ -141,6 +141,15 @@ def test_a_round_trip_keeps_every_option_but_the_local_ones(how, make, adopt):
     assert restored.model_dump() == embeddings.model_dump()
     assert restored.cache_namespace == embeddings.cache_namespace
     assert [getattr(restored, name) for name in here] == [None, None]
+
+
+@pytest.mark.parametrize("how", RESTORED)
+@pytest.mark.parametrize("kind", [str, SQLiteCache])
+def test_a_restored_object_uses_the_same_cache(how, kind, make, adopt, tmp_path):
+    """A dump names the file; limits of an `SQLiteCache` are the original's."""
+    path = str(tmp_path / "embeddings.sqlite")
+    restored = adopt(RESTORED[how](make(cache=kind(path))))
+    assert getattr(restored.cache, "path", restored.cache) == path
 
 
 def test_a_dump_goes_where_the_original_went(make, adopt, monkeypatch, emulator):

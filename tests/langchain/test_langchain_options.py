@@ -46,7 +46,7 @@ def test_every_option_of_the_client_is_a_field():
 
 
 def test_type_checkers_know_every_name():
-    names = set(EmbeddingsOptions.__annotations__)
+    names = {"model", *EmbeddingsOptions.__annotations__}
     assert names == set(OpenRouterEmbeddings.model_fields) | set(FIELD_OF)
     assert set(CallOptions.__annotations__) < set(EmbedOptions.__annotations__)
 

@@ -134,7 +134,6 @@ SAME = [
     ({"model": E5}, {"model": E5, "query_prefix": "q: "}),
     ({"model": E5}, {"model": E5, "document_prefix": "passage: ", "document_input_type": None}),
     ({"model": VOYAGE}, {"model": VOYAGE, "document_input_type": "document"}),
-    ({"model": SMALL}, {"model": SMALL, "dimensions": 1536}),
     ({}, {"provider": {"zdr": False, "allow_fallbacks": True, "data_collection": "allow"}}),
     ({"provider": {"only": ["A", "B"]}}, {"provider": {"only": ["B", "A"]}}),
     ({}, {"provider": {}}),
@@ -142,6 +141,9 @@ SAME = [
 DIFFERENT = [
     ({}, {"model": "sentence-transformers/all-minilm-l12-v2"}),
     ({"model": SMALL}, {"model": SMALL, "dimensions": 8}),
+    ({"model": SMALL}, {"model": SMALL, "dimensions": 1536}),
+    ({}, {"long_input": "split"}),
+    ({"base_url": "https://gateway.example/a"}, {"base_url": "https://gateway.example/b"}),
     ({"model": VOYAGE}, {"model": VOYAGE, "document_input_type": None}),
     ({"model": E5}, {"model": E5, "document_prefix": None}),
     ({}, {"document_prefix": "doc: "}),
@@ -169,4 +171,4 @@ def test_a_namespace_is_the_same_in_every_process_and_fits_a_file_name(make):
     namespace = make(model="nvidia/nemotron-3-embed-1b:free", base_url=None).cache_namespace
     name, _, digest = namespace.rpartition("-")
     assert name == "nvidia_nemotron-3-embed-1b_free"
-    assert digest == "176d59eb01d0cf9e551e124804902644"  # another value would empty users' caches
+    assert digest == "2cfe99334bab00dd9a7fa95ae6f951a7"  # another value would empty users' caches

@@ -236,18 +236,44 @@ def test_only_a_key_value_store_is_taken():
         OpenRouterEmbedding(SMALL, api_key=KEY, embeddings_cache={})
 
 
+# ---------------------------------------------------------------------- the client's own cache
+
+
+async def test_the_clients_own_cache_serves_every_method(make, emulator, tmp_path):
+    path = tmp_path / "embeddings.sqlite"
+    first, second = make(cache=path), make(cache=path)
+    vectors = first.get_text_embedding_batch(["a", "b"])
+    emulator.reset()
+    assert second.get_text_embedding_batch(["a", "b"]) == vectors
+    assert await second.aget_text_embedding("a") == vectors[0]
+    assert emulator.stats.requests == 0
+    assert second.usage.cache_hits == 3
+    await second.aclose()
+
+
+def test_both_caches_together_are_right(make, emulator, tmp_path):
+    store = SimpleKVStore()
+    both = make(cache=tmp_path / "embeddings.sqlite", embeddings_cache=store)
+    vector = both.get_text_embedding("a")
+    emulator.reset()
+    assert both.get_text_embedding("a") == vector
+    assert make(cache=tmp_path / "embeddings.sqlite").get_text_embedding("a") == vector
+    assert emulator.stats.requests == 0
+
+
 # ---------------------------------------------------------------------- the base class's bugs
 
 
-@pytest.mark.parametrize("model", [GEMINI, SMALL])
-def test_bug_cache_mixes_queries_and_documents(make, emulator, model):
+@pytest.mark.parametrize(("model", "entries"), [(GEMINI, 2), (SMALL, 1)])
+def test_bug_cache_mixes_queries_and_documents(make, emulator, model, entries):
+    """A model that embeds both alike has one entry for both, which is then right."""
     fake = Fake(embeddings_cache=SimpleKVStore())
     assert fake.get_text_embedding("x") == fake.get_query_embedding("x")  # it is one, there
 
     store = SimpleKVStore()
     embedding = make(model, embeddings_cache=store)
     document, query = embedding.get_text_embedding("x"), embedding.get_query_embedding("x")
-    assert emulator.stats.requests == len(store.get_all(COLLECTION)) == 2
+    assert emulator.stats.requests == len(store.get_all(COLLECTION)) == entries
     plain = make(model)
     assert document == plain.get_text_embedding("x")
     assert query == plain.get_query_embedding("x")

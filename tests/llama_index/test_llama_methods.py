@@ -195,7 +195,7 @@ def test_similarity_is_inherited(make):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("abc", "list of texts"),
+        ("abc", "`texts` must be a list"),
         (["a", None], "Text 1 is a NoneType"),
         ([["a"]], "Text 0 is a list"),
     ],
@@ -316,8 +316,8 @@ def test_a_buffer_is_read_whole_wherever_it_stands(make):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("file:///etc/passwd", "`file:` URL is not opened"),
-        ("FILE:/etc/passwd", "`file:` URL is not opened"),
+        ("file:///etc/passwd", "`file:` URLs are not opened"),
+        ("FILE:/etc/passwd", "`file:` URLs are not opened"),
         ("http://example.invalid/cat.png", "https://"),
         ("/no/such/image.png", "cannot be read"),
         (BytesIO(b"no image"), "no PNG"),
@@ -336,7 +336,7 @@ async def test_what_is_no_usable_image_is_refused(make, emulator, image, message
 def test_one_image_where_a_list_belongs_is_refused_and_an_iterator_is_not(make):
     embedding = make(GEMINI)
     for image in ("a.png", BytesIO(PIXEL), PIXEL):
-        with pytest.raises(ConfigurationError, match="a list of images"):
+        with pytest.raises(ConfigurationError, match="`images` must be a list"):
             embedding.get_image_embedding_batch(image)
     assert len(embedding.get_image_embedding_batch(BytesIO(PIXEL) for _ in range(2))) == 2
 
@@ -354,7 +354,7 @@ def test_texts_and_images_make_one_joint_vector(make, emulator):
     assert len(vector) == 3072
     content = emulator.requests[0].body["input"][0]["content"]
     assert [part["type"] for part in content] == ["text", "image_url"]
-    with pytest.raises(ConfigurationError, match="list of texts and images"):
+    with pytest.raises(ConfigurationError, match="`parts` must be a list"):
         embedding.get_multimodal_embedding("a cat")
 
 

@@ -19,7 +19,8 @@ from openrouter_embed.emulator import Emulator
 OPERATIONAL = {
     "api_key", "encoding_format", "user", "app_url", "app_title", "app_categories",
     "default_headers", "timeout", "deadline", "max_retries", "max_concurrency",
-    "max_batch_inputs", "max_batch_tokens", "limiter", "max_cost", "proxy", "ca_bundle",
+    "max_batch_inputs", "max_batch_tokens", "limiter", "max_cost", "cache", "refresh", "cache_only",
+    "proxy", "ca_bundle",
     "session", "on_progress",
 }  # fmt: skip
 """Options of the client that neither change vectors nor decide where texts may go."""
@@ -79,7 +80,7 @@ def test_without_a_model_one_is_suggested_under_llama_indexs_name():
         ({"api_bas": "x"}, "Did you mean `api_base`"),
         ({"reuse_client": True}, "Unknown argument `reuse_client`. Leave it out"),
         ({"endpoint": "https://a.io"}, "Did you mean `base_url`"),
-        ({"show_progress": True}, "`show_progress=True`"),
+        ({"show_progress": True}, "show_progress=True"),
         ({"embed_batch_size": 0}, "from 1 to 2048"),
         ({"embed_batch_size": 4096}, "from 1 to 2048"),
         ({"embed_batch_size": True}, "from 1 to 2048"),
@@ -87,7 +88,7 @@ def test_without_a_model_one_is_suggested_under_llama_indexs_name():
         ({"num_workers": "2"}, "at least 1"),
         ({"dimensions": "many"}, "`dimensions`"),
         ({"provider": {"zrd": True}}, "`zdr`"),
-        ({"api_base": "ftp://x"}, "`base_url`"),
+        ({"api_base": "ftp://x"}, "`api_base`"),
         ({"max_concurrency": "x", "num_workers": 2}, "`max_concurrency`"),
     ],
 )

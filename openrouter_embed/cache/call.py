@@ -1,0 +1,176 @@
+"""One call's dealings with the cache: what is there, what others are buying, what has landed.
+
+Rules of this file:
+- It is asked by a job, which decides; it knows keys, where the job knows units.
+- `recall` and `flush` may block and belong where blocking harms nobody; the rest takes
+  microseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from openrouter_embed.cache.flights import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from openrouter_embed.cache.flights import Letter
+    from openrouter_embed.cache.keeper import Keeper
+    from openrouter_embed.core.plan import Plan
+    from openrouter_embed.options.space import Keys
+
+    Matrix = NDArray[np.float32]
+    Names = Sequence[bytes | None]
+
+
+class Recalled(NamedTuple):
+    """Vectors that were in the store.
+
+    Attributes:
+        units: Whose they are.
+        rows: float32 `(len(units), d)`.
+        host: Who served them.
+        averaged: Whether they are averages of the vectors of parts.
+    """
+
+    units: Sequence[int]
+    rows: Matrix
+    host: str
+    averaged: bool
+
+
+class CallCache:
+    """The cache as one call sees it.
+
+    Args:
+        keeper: Of the store.
+        keys: Makes the keys of units.
+        plan: The call's units, as they are sent.
+        wake: Lets the call look again.
+        patient: Whether it may wait for what other calls are buying.
+        refresh: Whether everything is bought anew and replaces what is there.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        keys: Keys,
+        plan: Plan,
+        *,
+        wake: Callable[[], None],
+        patient: bool,
+        refresh: bool,
+    ) -> None:
+        self._keeper = keeper
+        self._make = keys
+        self._plan = plan
+        self._keys = keys.of(plan.units)
+        self._wake = wake
+        self._refresh = refresh
+        self._desk = Desk(keeper.flights, wake, patient=patient)
+        self._ticket = 0
+        self._seen = 0
+
+    def recall(self, units: Sequence[int]) -> Iterator[Recalled]:
+        """Yield what is there of some units."""
+        if self._refresh:
+            return
+        self._seen = self._keeper.issued
+        self._keeper.wait(self._seen)  # what others have bought may be on its way into the store
+        there = set[int]()
+        for found in self._read(units, [self._keys[unit] for unit in units], averaged=False):
+            there.update(found.units)
+            yield found
+        missing = [unit for unit in units if unit not in there]
+        yield from self._read(missing, self._averaged(missing), averaged=True)
+
+    def _read(self, units: Sequence[int], keys: Names, *, averaged: bool) -> Iterator[Recalled]:
+        if None in keys:
+            kept = [at for at, key in enumerate(keys) if key is not None]
+            units, keys = [units[at] for at in kept], [keys[at] for at in kept]
+        known = [key for key in keys if key is not None]
+        for start, found in self._keeper.read(known):
+            if isinstance(found.at, range):
+                run = units[start + found.at.start : start + found.at.stop]
+            else:
+                run = [units[start + at] for at in found.at]
+            yield Recalled(run, found.vectors, found.host, averaged)
+
+    def claim(self, units: Iterable[int]) -> set[int]:
+        """Say what is about to be bought; return what others are buying already."""
+        if self._refresh:
+            return set()
+        keys = self._keys
+        wanted = ((unit, keys[unit]) for unit in units)
+        return self._desk.claim({unit: key for unit, key in wanted if key is not None})
+
+    def recall_again(self, units: Sequence[int]) -> Iterator[Recalled]:
+        """Yield what landed between looking and claiming: nobody else is buying it any more."""
+        if self._refresh or self._keeper.issued == self._seen:
+            return
+        for found in self.recall(units):
+            self._desk.landed(self._names(found.units), found.rows, found.host)
+            yield found
+
+    def absent(self) -> list[int]:
+        """Return the units that are not there."""
+        if self._refresh:
+            return list(range(len(self._keys)))
+        known = [unit for unit, key in enumerate(self._keys) if key is not None]
+        left = self._keeper.absent([key for key in self._keys if key is not None])
+        there = set(known).difference(known[at] for at in left)
+        return [unit for unit in range(len(self._keys)) if unit not in there]
+
+    def _averaged(self, units: Sequence[int]) -> Names:
+        """Return the keys under which averages of these units' parts are kept."""
+        plan = self._plan
+        return self._make.averaged((plan.units[unit], plan.tokens[unit]) for unit in units)
+
+    def _names(self, units: Sequence[int]) -> list[bytes]:
+        return [key for key in map(self._keys.__getitem__, units) if key is not None]
+
+    def landed(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
+        """Keep vectors that were bought, and let others who wait have them."""
+        # One of zeros is a fault that may not come again.
+        good: list[bool] = np.any(rows, axis=1).tolist()
+        kept = [at for at, unit in enumerate(units) if good[at] and self._keys[unit] is not None]
+        if not kept:
+            return
+        if len(kept) < len(units):
+            units, rows = [units[at] for at in kept], rows[kept]
+        names = self._names(units)
+        stored = [key for key in self._averaged(units) if key is not None] if averaged else names
+        if len(stored) == len(units):
+            self._ticket = self._keeper.offer(stored, rows, host, replace=self._refresh)
+        # After that: whoever no longer finds it in flight must find it on its way into the store.
+        self._desk.landed(names, rows, host)
+
+    def letters(self) -> Sequence[Letter]:
+        """Return what other calls have to say."""
+        return self._desk.letters()
+
+    def congested(self) -> bool:
+        """Whether to buy no more until what was bought is written; the call is woken then."""
+        return self._keeper.congested(self._wake)
+
+    @property
+    def flushed(self) -> bool:
+        """Whether nothing is left to wait for."""
+        return self._keeper.settled(self._ticket)
+
+    def leave(self) -> None:
+        """Buy nothing more: those who wait for this call buy for themselves."""
+        self._desk.leave()
+
+    def flush(self) -> None:
+        """Wait until what was bought is in the store."""
+        self._keeper.wait(self._ticket)
+
+    def complaints(self) -> list[str]:
+        """Return what is to be said about the store."""
+        return self._keeper.complaints()

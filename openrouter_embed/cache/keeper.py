@@ -1,0 +1,296 @@
+"""Between calls and a store: reads, writes in a thread of its own, forgives and remembers why.
+
+Rules of this file:
+- Nothing here raises what a store raises: a call goes on without it, and says so once.
+- What is to be written is copied and queued, never written by the caller's thread or event loop.
+- The queue is bounded: `congested` says when calls should buy no more until it is shorter.
+- A call waits for its own writes before it ends, so that what it bought is in the store by then.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from openrouter_embed.cache.flights import Flights
+from openrouter_embed.cache.sqlite import SQLiteCache
+from openrouter_embed.clock import monotonic
+from openrouter_embed.errors import CacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from openrouter_embed.cache.protocol import EmbeddingCache, Found
+
+    Matrix = NDArray[np.float32]
+
+MOST_QUEUED: Final = 32 * 1024 * 1024
+"""Bytes waiting to be written above which no more is bought."""
+LINGER: Final = 0.2
+"""Seconds that the writing thread stays without work; starting one takes some 50 microseconds."""
+REST: Final = 30.0
+"""Seconds for which a store that failed is left alone, lest every call wait for it in vain."""
+LONGEST_WAIT: Final = 30.0
+"""Seconds after which a call no longer waits for its writes: a disk may hang for ever."""
+LAST_WAIT: Final = 10.0
+"""The same where the program ends."""
+AT_ONCE: Final = 2048
+"""Keys asked for at a time: what is found is copied on before more is read."""
+
+
+class _Work(NamedTuple):
+    keys: Sequence[bytes]
+    vectors: Matrix
+    host: str
+    replace: bool
+
+
+class Keeper:
+    """One store's part in all calls that use it."""
+
+    def __init__(self, store: EmbeddingCache) -> None:
+        self.store = store
+        self.flights = Flights()
+        self._believed = isinstance(store, SQLiteCache)
+        self._told: set[str] = set()
+        self._complaints: list[str] = []
+        self.begin()
+        _KEEPERS.add(self)
+
+    def begin(self) -> None:
+        """Start with nothing queued and no thread, as a forked child does."""
+        self._change = threading.Condition(threading.Lock())
+        self._queue: deque[_Work] = deque()
+        self._bytes = 0
+        self.issued = 0
+        """Tickets given out so far."""
+        self._settled = 0
+        self._running = False
+        self._rests: dict[str, float] = {}
+        self._waiting: set[Callable[[], None]] = set()
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, keys: Sequence[bytes]) -> Iterable[tuple[int, Found]]:
+        """Yield what is there, and where the portion of keys begins that its positions count in."""
+        for start in range(0, len(keys), AT_ONCE):
+            if self._resting("read"):
+                return
+            part = keys[start : start + AT_ONCE]
+            for portion in self._try("read", functools.partial(self._get, part)) or ():
+                if self._believed or _is_sound(portion, len(part)):
+                    yield start, portion
+                else:
+                    self._complain("unsound", _UNSOUND)
+
+    def _get(self, keys: Sequence[bytes]) -> list[Found]:
+        return list(self.store.get(keys))
+
+    def _try(self, what: str, do: Callable[[], Any]) -> Any:
+        try:
+            return do()
+        except CacheError as error:
+            self._complain(error.trouble, error.message)
+            again = error.trouble == "damaged"  # set aside: its place is free
+        except Exception as error:  # noqa: BLE001 - stores are anybody's; see the head of this file
+            self._complain("other", f"The cache failed ({type(error).__name__}).")
+            again = False
+        if not again:
+            self._rests[what] = monotonic() + REST
+        return None
+
+    def _resting(self, what: str) -> bool:
+        return monotonic() < self._rests.get(what, 0.0)
+
+    def _complain(self, trouble: str, message: str) -> None:
+        with self._change:
+            if trouble not in self._told:
+                self._told.add(trouble)
+                self._complaints.append(message)
+
+    def complaints(self) -> list[str]:
+        """Return what calls have to say about the store, each sentence once."""
+        if not self._complaints:
+            return []
+        with self._change:
+            said, self._complaints = self._complaints, []
+        return [f"{sentence} The call went on without it." for sentence in said]
+
+    def absent(self, keys: Sequence[bytes]) -> list[int]:
+        """Return which of some keys are not there; copies no vectors where the store can tell."""
+        has: Callable[[Sequence[bytes]], Sequence[bool]] | None
+        has = getattr(self.store, "has", None)
+        there = bytearray(len(keys))
+        if has is None:
+            for start, found in self.read(keys):
+                for at in found.at:
+                    there[start + at] = 1
+        elif not self._resting("read"):
+            there = bytearray(self._try("read", functools.partial(has, keys)) or there)
+        return [at for at, found in enumerate(there) if not found]
+
+    # ------------------------------------------------------------------ writing
+
+    def offer(self, keys: Sequence[bytes], vectors: Matrix, host: str, *, replace: bool) -> int:
+        """Queue a copy of vectors for writing; return a ticket to wait for.
+
+        Args:
+            keys: One for each vector.
+            vectors: float32 `(len(keys), d)`; the caller may change them afterwards.
+            host: Who served them.
+            replace: Whether they take the place of what is there.
+        """
+        if self._resting("write"):
+            return self._settled
+        work = _Work(keys, np.array(vectors, dtype=np.float32), host, replace)
+        with self._change:
+            self._queue.append(work)
+            self._bytes += work.vectors.nbytes
+            self.issued += 1
+            if not self._running:
+                self._running = True
+                name = "openrouter-embed-cache"
+                threading.Thread(target=self._loop, name=name, daemon=True).start()
+            self._change.notify_all()
+            return self.issued
+
+    def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> None:
+        """Wait until what a ticket stands for is in the store, or cannot be."""
+        with self._change:
+            if not self._change.wait_for(lambda: self._settled >= ticket, timeout):
+                self._told.add("slow")
+                self._complaints.append("The cache takes long to write what was bought.")
+
+    def drain(self, timeout: float) -> None:
+        """Wait for everything that is queued, whoever offered it."""
+        with self._change:
+            self._change.wait_for(lambda: self._settled >= self.issued, timeout)
+
+    def settled(self, ticket: int) -> bool:
+        """Whether nothing is left to wait for."""
+        return self._settled >= ticket
+
+    def congested(self, wake: Callable[[], None]) -> bool:
+        """Whether so much is to be written that no more should be bought; wakes when it is not."""
+        if self._bytes <= MOST_QUEUED:
+            return False
+        with self._change:
+            self._waiting.add(wake)
+        return self._bytes > MOST_QUEUED
+
+    def _loop(self) -> None:
+        change = self._change
+        while True:
+            with change:
+                if not self._queue:
+                    change.wait(LINGER)
+                if not self._queue:
+                    self._running = False
+                    return
+                work = self._queue.popleft()
+            self._write(work)
+            self._done(work)
+            del work
+            self._tend()
+
+    def _done(self, work: _Work) -> None:
+        wakes: set[Callable[[], None]] = set()
+        with self._change:
+            self._settled += 1
+            self._bytes -= work.vectors.nbytes
+            if self._bytes <= MOST_QUEUED // 2:
+                wakes, self._waiting = self._waiting, wakes
+            self._change.notify_all()
+        for wake in wakes:
+            wake()
+
+    def _write(self, work: _Work) -> None:
+        if self._resting("write"):
+            return
+        keys, vectors, host, replace = work
+
+        def put() -> bool:
+            self.store.put(keys, vectors, host=host, replace=replace)
+            return True  # `None` is for what failed
+
+        if self._try("write", put) is None and not self._resting("write"):
+            self._try("write", put)  # the file was set aside: its successor takes them
+
+    def _tend(self) -> None:
+        """Look after a store that wants it, as long as there is nothing else to do."""
+        tend: Callable[[], bool] | None = getattr(self.store, "tend", None)
+        while tend is not None and not self._queue and not self._resting("tend"):
+            if not self._try("tend", tend):
+                return
+
+
+_UNSOUND: Final = "The cache gave something that is no vector."
+
+
+def _is_sound(found: Any, count: int) -> bool:
+    """Whether a portion of somebody's store can be vectors at all."""
+    with contextlib.suppress(Exception):
+        rows = found.vectors
+        return bool(
+            rows.ndim == 2
+            and rows.dtype == np.float32
+            and len(rows) == len(found.at)
+            and all(0 <= at < count for at in found.at)
+            and np.isfinite(rows).all()
+        )
+    return False
+
+
+@atexit.register
+def _finish_writing() -> None:
+    """Let a program that ends in the middle of things keep what it had bought."""
+    until = monotonic() + LAST_WAIT
+    for keeper in list(_KEEPERS):
+        keeper.drain(max(0.0, until - monotonic()))
+
+
+_KEEPERS: weakref.WeakSet[Keeper] = weakref.WeakSet()
+_BY_PATH: weakref.WeakValueDictionary[str, Keeper] = weakref.WeakValueDictionary()
+_BY_STORE: weakref.WeakValueDictionary[int, Keeper] = weakref.WeakValueDictionary()
+_LOCK: Final = threading.Lock()
+
+
+def keeper_of(cache: str | EmbeddingCache) -> Keeper:
+    """Return the keeper of a store: one for all clients of this process that use it.
+
+    Args:
+        cache: The absolute path of a file, or a store.
+    """
+    with _LOCK:
+        if isinstance(cache, str):
+            found = _BY_PATH.get(cache)
+            if found is None:
+                found = _BY_PATH[cache] = Keeper(SQLiteCache(cache))
+            return found
+        found = _BY_STORE.get(id(cache))
+        if found is None:  # it keeps the store alive, so the number stands for nothing else
+            found = _BY_STORE[id(cache)] = Keeper(cache)
+        return found
+
+
+def _after_fork_in_child() -> None:
+    """Leave the parent's writes to the parent."""
+    for keeper in list(_KEEPERS):
+        keeper.begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+    )
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,82 @@
+"""What is told of a retry while a call goes on: plain data, for whoever writes the log.
+
+Rules of this file:
+- It holds no text, key or URL: a cause in our own words, numbers and names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openrouter_embed.errors import APIError, TransportError
+
+if TYPE_CHECKING:
+    from openrouter_embed.errors import EmbeddingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One retry, just decided.
+
+    Attributes:
+        cause: Why, in a sentence.
+        kind: A transport fault's kind, an API error's status, or the name of another error.
+        attempts: Requests sent so far for the part that failed.
+        allowed: Requests that may be sent for it in all.
+        wait: Seconds until the next.
+        now: When this was decided (monotonic seconds).
+        ends: When the call ends at the latest (monotonic seconds); `None` for no end.
+    """
+
+    cause: str
+    kind: str
+    attempts: int
+    allowed: int
+    wait: float
+    now: float
+    ends: float | None
+
+    @classmethod
+    def of(
+        cls,
+        error: EmbeddingError,
+        attempts: int,
+        max_retries: int,
+        moments: tuple[float, float, float | None],
+    ) -> Notice:
+        """Make the notice of a failure that is not final.
+
+        Args:
+            error: The failure.
+            attempts: Requests sent so far for what failed.
+            max_retries: Attempts allowed beyond the first.
+            moments: Now, when it is tried again, and when the call ends (monotonic seconds).
+        """
+        now, ready, ends = moments
+        # What a server says may quote a text.
+        said = f"The server answered {error.status}." if isinstance(error, APIError) else None
+        return cls(
+            cause=said or error.message,
+            kind=kind_of_error(error),
+            attempts=attempts,
+            allowed=1 + max_retries,
+            wait=ready - now,
+            now=now,
+            ends=ends,
+        )
+
+
+def kind_of_error(error: EmbeddingError) -> str:
+    """Return the shortest name of a failure that still tells it from others."""
+    if isinstance(error, TransportError):
+        return error.kind
+    return str(error.status) if isinstance(error, APIError) else type(error).__name__
+
+
+def tried(error: EmbeddingError, attempts: int) -> None:
+    """Let a final error say how often it was tried, if more than once."""
+    error.attempts = attempts
+    if attempts > 1:
+        error.message += f" It was tried {attempts} times."
+        error.args = (error.message,)

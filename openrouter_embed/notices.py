@@ -1,0 +1,74 @@
+"""What a call says while it retries: a line for every retry, and one warning once it takes long.
+
+Rules of this file:
+- One `Herald` per call. Lines go to the logger `openrouter_embed`, with `extra` keys
+  `openrouter_embed.*`; they hold no text, key or URL.
+- Whoever waits is told before the wait, not after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from openrouter_embed.core.notice import Notice
+
+LOGGER: Final = logging.getLogger("openrouter_embed")
+PATIENCE: Final = 3.0
+"""Seconds of retrying after which a call says so."""
+
+
+class Herald:
+    """Tells of one call's retries."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._began: float | None = None
+        self._warned = False
+        self._retries = 0
+
+    def __call__(self, notice: Notice) -> None:
+        """Tell of a retry; once the call will have retried for 3 seconds, warn, too."""
+        self._retries += 1
+        if self._began is None:
+            self._began = notice.now
+        if LOGGER.isEnabledFor(logging.INFO):
+            LOGGER.info(
+                "Retry in %.1f s, attempt %d of %d: %s",
+                notice.wait,
+                notice.attempts + 1,
+                notice.allowed,
+                notice.cause,
+                extra=self._extra(notice),
+            )
+        # A thread that waits cannot speak: it says so before a wait that will be long.
+        if not self._warned and notice.now + notice.wait - self._began >= PATIENCE:
+            self._warned = True
+            LOGGER.warning(
+                "Still retrying after %d failures: %s It goes on %s.",
+                self._retries,
+                notice.cause,
+                _how_long(notice),
+                extra=self._extra(notice),
+            )
+
+    def _extra(self, notice: Notice) -> dict[str, Any]:
+        values = {
+            "model": self._model,
+            "kind": notice.kind,
+            "attempt": notice.attempts,
+            "attempts_allowed": notice.allowed,
+            "retries": self._retries,
+            "wait": round(notice.wait, 3),
+            "elapsed": round(notice.now - (self._began or notice.now), 3),
+            "ends_in": None if notice.ends is None else round(notice.ends - notice.now, 3),
+        }
+        return {f"openrouter_embed.{name}": value for name, value in values.items()}
+
+
+def _how_long(notice: Notice) -> str:
+    limit = f"up to {notice.allowed} attempts per request"
+    if notice.ends is None:
+        return f"for {limit}, without an end in time: `deadline=` sets one"
+    return f"for {max(0.0, notice.ends - notice.now):.0f} more seconds, {limit}"

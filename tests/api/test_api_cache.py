@@ -1,0 +1,465 @@
+"""`cache`: what was bought once is not bought again, and nothing that was bought is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from api_faces import GEMINI, SMALL, VOYAGE_IMAGES
+
+from openrouter_embed import (
+    AsyncEmbeddingClient,
+    CacheMissError,
+    CacheWarning,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    EmbeddingClient,
+    EmbeddingError,
+    Found,
+    ImageInput,
+    SQLiteCache,
+)
+
+PIXEL = ImageInput.from_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "embeddings.sqlite"
+
+
+def texts(count, start=0):
+    return [f"text number {at}" for at in range(start, start + count)]
+
+
+# ---------------------------------------------------------------------- what is bought
+
+
+def test_a_second_call_buys_nothing_and_gives_the_same_vectors(make, em, path):
+    client = make(cache=path)
+    first = client.embed(texts(300), role="document")
+    em.reset()
+    second = client.embed(texts(300), role="document")
+    assert em.stats.requests == 0
+    assert np.array_equal(first.vectors, second.vectors)
+    assert (first.usage.cache_hits, first.usage.inputs) == (0, 300)
+    assert (second.usage.cache_hits, second.usage.inputs) == (300, 300)
+    assert second.usage.total_tokens == 0
+    assert client.usage.cache_hits == 300
+
+
+def test_only_what_is_missing_is_bought_and_lands_in_its_place(make, em, path):
+    client, plain = make(cache=path), make()
+    client.embed(texts(50, start=25))
+    em.reset()
+    mixed = [*texts(100), *texts(10, start=40)]
+    result = client.embed(mixed)
+    assert em.stats.inputs == 50
+    assert result.usage.cache_hits == 50
+    assert np.array_equal(result.vectors, plain.embed(mixed).vectors)
+
+
+def test_another_client_another_process_another_key_share_the_file(make, em, path):
+    make(cache=path).embed(texts(20))
+    em.reset()
+    make(cache=str(path), api_key="another", timeout=3.0, user="me").embed(texts(20))
+    with SQLiteCache(path) as cache:
+        make(cache=cache).embed(texts(20))
+    assert em.stats.requests == 0
+
+
+def test_lists_come_out_of_the_cache_as_well(make, em, path):
+    client = make(cache=path)
+    first = client.embed_documents(texts(20))
+    em.reset()
+    assert client.embed_documents(texts(20)) == first
+    assert client.embed(texts(20), lists=True).tolist() == first
+    assert em.stats.requests == 0
+
+
+def test_queries_and_documents_meet_only_where_the_model_embeds_both_alike(make, em, path):
+    client = make(GEMINI, cache=path)
+    document = client.embed(["x"], role="document").vectors
+    query = client.embed(["x"], role="query").vectors
+    assert not np.array_equal(document, query)
+    alike = make(SMALL, cache=path)
+    alike.embed(["x"], role="document")
+    em.reset()
+    alike.embed(["x"], role="query")
+    assert em.stats.requests == 0
+
+
+def test_the_apis_own_vectors_are_kept_and_scaled_after_reading(make, em, path):
+    raw = make("sentence-transformers/all-minilm-l12-v2", cache=path)
+    unit = make("sentence-transformers/all-minilm-l12-v2", cache=path, normalize=True)
+    first = unit.embed(texts(5)).vectors
+    em.reset()
+    plain = raw.embed(texts(5)).vectors
+    again = unit.embed(texts(5)).vectors
+    assert em.stats.requests == 0
+    assert np.array_equal(first, again)
+    assert np.allclose(np.linalg.norm(again, axis=1), 1, atol=1e-6)
+    lengths = np.linalg.norm(plain, axis=1, keepdims=True)
+    assert np.allclose(plain / lengths, again, atol=1e-6)
+
+
+def test_the_caller_may_write_into_what_it_gets(make, path):
+    client = make(cache=path)
+    first = client.embed(texts(5))
+    kept = first.vectors.copy()
+    first.vectors[:] = 0
+    second = client.embed(texts(5))
+    assert np.array_equal(second.vectors, kept)
+    second.vectors[:] = 0
+    assert np.array_equal(client.embed(texts(5)).vectors, kept)
+
+
+def test_widths_and_models_do_not_meet(make, path):
+    client = make(cache=path)
+    assert client.embed(["x"], dimensions=64).vectors.shape == (1, 64)
+    assert client.embed(["x"]).vectors.shape == (1, 1536)
+    assert client.embed(["x"], model=GEMINI).usage.cache_hits == 0
+
+
+def test_images_are_kept_by_content_and_never_by_url(make, em, path):
+    client = make(VOYAGE_IMAGES, cache=path)
+    remote = ImageInput.from_url("https://example.com/cat.png")
+    client.embed([PIXEL, ["a text", PIXEL], remote, "text"])
+    em.reset()
+    result = client.embed([PIXEL, ["a text", PIXEL], remote, "text"])
+    assert (result.usage.cache_hits, em.stats.inputs) == (3, 1)
+
+
+def test_empty_texts_are_zeros_beside_what_is_cached(make, em, path):
+    client = make(cache=path, empty="zeros")
+    first = client.embed(["a", "", "b"])
+    em.reset()
+    second = client.embed(["a", "", "b"])
+    assert em.stats.requests == 0
+    assert np.array_equal(first.vectors, second.vectors)
+    assert not second.vectors[1].any()
+
+
+def test_a_stream_is_resumed(make, em, path):
+    client = make(cache=path)
+    whole = [result.vectors for result in client.stream(iter(texts(50)))]
+    em.reset()
+    again = [result.vectors for result in client.stream(iter(texts(60)))]
+    assert em.stats.inputs == 10
+    assert np.array_equal(np.concatenate(whole), np.concatenate(again)[:50])
+
+
+def test_refresh_buys_anew_and_replaces(make, em, path):
+    client = make(cache=path)
+    client.embed(texts(10))
+    em.reset()
+    assert client.embed(texts(10), refresh=True).usage.cache_hits == 0
+    assert em.stats.inputs == 10
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == 10
+
+
+def test_cache_only_gives_what_is_there_and_raises_for_what_is_not(make, em, path):
+    client = make(cache=path)
+    client.embed(texts(3))
+    em.reset()
+    assert len(client.embed(texts(3), cache_only=True)) == 3
+    with pytest.raises(CacheMissError, match=r"1 of 4 .*\(index 3\): It is not in the") as caught:
+        client.embed(texts(4), cache_only=True)
+    assert caught.value.result.ok.tolist() == [True, True, True, False]
+    result = client.embed(texts(4), cache_only=True, on_error="return")
+    assert list(result.failures) == [3]
+    assert em.stats.requests == 0
+
+
+def test_cache_only_without_a_cache_is_refused(make, em):
+    with pytest.raises(ConfigurationError, match="needs a `cache`"):
+        make().embed("x", cache_only=True)
+    assert em.stats.requests == 0
+
+
+def test_an_estimate_counts_what_is_not_there(make, path):
+    client = make(cache=path)
+    client.embed(texts(10), role="document")
+    assert client.estimate(texts(10), role="document").inputs == 0
+    some = client.estimate(texts(12), role="document")
+    assert some.inputs == 2
+    assert 0 < some.tokens < client.estimate(texts(12, start=100)).tokens
+    assert client.estimate(texts(10), role="document").cost == 0
+
+
+def test_an_average_of_parts_is_kept_apart_from_whole_texts(make, em, path):
+    long = "a long text that goes on and on. " * 1500
+    client = make(cache=path, long_input="split")
+    first = client.embed([long, "short"])
+    assert first.flags["split"] == (0,)
+    em.reset()
+    second = client.embed([long, "short"])
+    assert em.stats.requests == 0
+    assert second.flags["split"] == (0,)
+    assert np.array_equal(first.vectors, second.vectors)
+    with pytest.raises(EmbeddingError):
+        make(cache=path).embed([long])
+
+
+def test_hosts_are_told_and_the_first_is_kept_to(make, em, path):
+    first = make(cache=path).embed(texts(3))
+    second = make(cache=path).embed(texts(3))
+    assert second.providers == first.providers
+    pinned = make(cache=path, pin_provider=True)
+    assert pinned.embed(texts(3)).usage.cache_hits == 3
+
+
+def test_a_store_of_ones_own_works(make, em):
+    class Store:
+        def __init__(self):
+            self.rows = {}
+
+        def get(self, keys):
+            at = [position for position, key in enumerate(keys) if key in self.rows]
+            return [Found(at, np.array([self.rows[keys[p]] for p in at]))] if at else []
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            self.rows |= dict(zip(keys, vectors, strict=True))
+
+    store = Store()
+    client = make(cache=store)
+    first = client.embed(texts(5))
+    em.reset()
+    assert np.array_equal(client.embed(texts(5)).vectors, first.vectors)
+    assert em.stats.requests == 0
+    assert len(store.rows) == 5
+
+
+# ---------------------------------------------------------------------- calls at the same time
+
+
+async def test_equal_inputs_of_calls_at_the_same_time_are_bought_once(emulate, path):
+    em = emulate(latency=0.1)
+    async with AsyncEmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client:
+        calls = [client.embed(texts(20, start=5 * number)) for number in range(4)]
+        results = await asyncio.gather(*calls)
+        assert em.stats.inputs == 35
+        assert sum(result.usage.cache_hits for result in results) == 45
+        alone = await client.embed(texts(35))
+    for number, result in enumerate(results):
+        assert np.array_equal(result.vectors, alone.vectors[5 * number : 5 * number + 20])
+
+
+def test_equal_inputs_of_threads_and_clients_are_bought_once(emulate, path):
+    em = emulate(latency=0.1)
+    found = []
+
+    def work():
+        with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client:
+            found.append(client.embed(texts(20)).usage.cache_hits)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert em.stats.inputs == 20
+    assert sorted(found) == [0, 20, 20, 20]
+
+
+async def test_if_the_first_is_cancelled_the_second_buys(emulate, path):
+    em = emulate(latency=0.3)
+    async with AsyncEmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client:
+        first = asyncio.create_task(client.embed(texts(5)))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(client.embed(texts(5)))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        result = await second
+    assert result.usage.cache_hits == 0
+    assert len(result) == 5
+
+
+async def test_if_the_first_fails_the_second_is_not_held_up(emulate, path):
+    refusal = (403, {}, b'{"error":{"code":403,"message":"no"}}')
+    em = emulate(faults=lambda number, _: refusal if number == 1 else None, latency=0.1)
+    async with AsyncEmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client:
+        calls = [client.embed(texts(5)) for _ in range(2)]
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(one, EmbeddingError) for one in (first, second)) == 1
+
+
+async def test_a_synchronous_call_within_the_loop_waits_for_nobody_who_needs_the_loop(
+    emulate, path
+):
+    em = emulate(latency=0.1)
+    with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client:
+        face = client.as_async()
+        task = asyncio.create_task(face.embed(texts(5)))
+        await asyncio.sleep(0.03)
+        assert len(client.embed(texts(5), deadline=5)) == 5
+        assert len(await task) == 5
+        await face.aclose()
+
+
+# ---------------------------------------------------------------------- what ends a call
+
+
+def slow_after(count):
+    """Answer some requests at once, and the rest never."""
+
+    async def stall():
+        await asyncio.sleep(30)
+
+    return lambda number, _: None if number <= count else stall()
+
+
+SMALL_REQUESTS = {"max_batch_inputs": 10, "max_concurrency": 4}
+
+
+def test_what_arrived_before_a_failure_is_kept(make, emulate, path):
+    broken = (403, {}, b'{"error":{"code":403,"message":"no more"}}')
+    em = emulate(faults=lambda number, _: broken if number > 3 else None)
+    client = make(base_url=em.base_url, cache=path, **SMALL_REQUESTS)
+    with pytest.raises(EmbeddingError) as caught:
+        client.embed(texts(100))
+    arrived = int(caught.value.result.ok.sum())
+    assert arrived == 30
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == arrived
+
+
+def test_what_arrived_before_a_deadline_is_kept(make, emulate, path):
+    em = emulate(faults=slow_after(3))
+    client = make(base_url=em.base_url, cache=path, **SMALL_REQUESTS)
+    with pytest.raises(DeadlineExceededError):
+        client.embed(texts(100), deadline=0.7)
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == 30
+
+
+def test_what_arrived_before_the_client_was_closed_is_kept(emulate, path):
+    em = emulate(faults=slow_after(3))
+    client = EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path, **SMALL_REQUESTS)
+    threading.Timer(0.7, client.close).start()
+    with pytest.raises(ClientClosedError):
+        client.embed(texts(100))
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == 30
+
+
+async def test_what_arrived_before_a_cancellation_is_kept(emulate, path):
+    em = emulate(faults=slow_after(3))
+    async with AsyncEmbeddingClient(
+        SMALL, api_key="k", base_url=em.base_url, cache=path, **SMALL_REQUESTS
+    ) as client:
+        task = asyncio.create_task(client.embed(texts(100)))
+        await asyncio.sleep(0.7)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == 30
+
+
+def test_what_arrived_before_ctrl_c_is_kept(emulate, path):
+    em = emulate(faults=slow_after(3))
+    with EmbeddingClient(
+        SMALL, api_key="k", base_url=em.base_url, cache=path, **SMALL_REQUESTS
+    ) as client:
+        threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.embed(texts(100))
+    with SQLiteCache(path) as cache:
+        assert cache.stats().vectors == 30
+
+
+# ---------------------------------------------------------------------- troubles
+
+
+def test_a_file_of_somebody_else_costs_a_warning_and_nothing_more(make, em, path):
+    path.write_text("Dear diary " * 100)
+    client = make(cache=path)
+    with pytest.warns(CacheWarning, match="left alone"):
+        first = client.embed(texts(5))
+    second = client.embed(texts(5))
+    assert np.array_equal(first.vectors, second.vectors)
+    assert em.stats.inputs == 10
+    assert path.read_text() == "Dear diary " * 100
+
+
+def test_a_store_that_fails_costs_a_warning_and_nothing_more(make, em):
+    class Failing:
+        def get(self, keys):
+            raise OSError("the text that was asked for")
+
+        put = get
+
+    client = make(cache=Failing())
+    with pytest.warns(CacheWarning, match=r"failed \(OSError\).*went on without") as seen:
+        assert len(client.embed(texts(5))) == 5
+    assert len(seen) == 1
+    assert "text that" not in str(seen[0].message)
+    assert len(client.embed(texts(5))) == 5
+
+
+def test_the_key_and_the_texts_are_not_in_the_file(make, path):
+    client = make(cache=path, api_key="sk-or-v1-fake-canary")
+    client.embed(["a text with a canary in it"])
+    for entry in path.parent.iterdir():
+        assert b"canary" not in entry.read_bytes()
+
+
+# ---------------------------------------------------------------------- clients
+
+
+def test_a_pickled_client_has_the_cache(face, em, path, monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", "k")
+    with EmbeddingClient(SMALL, base_url=em.base_url, cache=path) as client:
+        client.embed(texts(5))
+        em.reset()
+        with pickle.loads(pickle.dumps(client)) as twin:
+            assert twin.embed(texts(5)).usage.cache_hits == 5
+
+
+def test_made_in_one_thread_called_in_another_and_closed_in_a_third(make, em, path):
+    made = []
+
+    def run(do):
+        thread = threading.Thread(target=do)
+        thread.start()
+        thread.join()
+
+    run(lambda: made.append(EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path)))
+    run(lambda: made.append(made[0].embed(texts(5))))
+    run(lambda: made.append(made[0].embed(texts(5))))
+    run(made[0].close)
+    assert made[2].usage.cache_hits == 5
+
+
+def test_a_closed_client_leaves_a_file_that_is_whole_by_itself(em, path):
+    client = EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path)
+    client.embed(texts(5))
+    client.close()
+    until = time.monotonic() + 5
+    while time.monotonic() < until and len(list(path.parent.iterdir())) > 1:
+        time.sleep(0.02)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_the_name_of_a_space_is_told(make):
+    client = make(GEMINI)
+    assert client.vector_space() == client.vector_space("document")
+    assert client.vector_space("query") != client.vector_space("document")
+    with pytest.raises(ConfigurationError, match="`role`"):
+        client.vector_space("passage")
+
+
+def test_a_result_names_its_space(make):
+    client = make(GEMINI)
+    assert client.embed(["x"], role="query").space == client.vector_space("query")
