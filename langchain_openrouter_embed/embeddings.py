@@ -202,6 +202,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")
     limiter: object = field_of("limiter")
+    pacer: object = field_of("pacer")
     session: object = field_of("session")
     on_progress: SkipJsonSchema[Callable[..., None]] | None = field_of("on_progress")
     rate_limiter: object = Field(

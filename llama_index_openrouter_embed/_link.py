@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from openrouter_embed import EmbeddingResult
 
 
+def _unheard(_: object) -> None:
+    """Take what a limiter does not want to know."""
+
+
 class Throttle:
     """All limiters of one object, as the one limiter that its client asks.
 
@@ -45,6 +49,14 @@ class Throttle:
             await own.aacquire(tokens)
         if framework is not None:
             await framework.async_acquire(self._clamped(tokens))
+
+    def release(self, signal: str) -> None:
+        """Tell the client's kind of limiter, if it wants to know, how a request ended."""
+        getattr(self.own, "release", _unheard)(signal)
+
+    def refused(self, retry_after: float | None) -> None:
+        """Tell it of a refusal for load, with the seconds to wait or `None`."""
+        getattr(self.own, "refused", _unheard)(retry_after)
 
     @property
     def active(self) -> bool:

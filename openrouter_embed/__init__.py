@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         unregister_profile,
     )
     from openrouter_embed.options.provider import ProviderPreferences
+    from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.search import similarity
 
@@ -86,6 +87,7 @@ __all__ = [
     "NotFoundError",
     "NotNormalizedWarning",
     "Options",
+    "Pacer",
     "PermissionDeniedError",
     "Progress",
     "ProviderPreferences",
@@ -122,6 +124,7 @@ _HOMES = {
     "ModelScore": "comparison",
     "ModelProfile": "options.models",
     "Options": "options.keywords",
+    "Pacer": "pacer",
     "Progress": "result",
     "ProviderPreferences": "options.provider",
     "NotNormalizedWarning": "lengths",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
+    from openrouter_embed.core.level import Signal
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.plan import Plan
@@ -91,9 +92,11 @@ class Engine:
         """The pacing state of all calls."""
         with self._lock:
             if self._pacer is None:
-                from openrouter_embed.core.pacing import Pacer  # noqa: PLC0415 - lazy by design
+                self._pacer = self.settings.pacer
+            if self._pacer is None:
+                from openrouter_embed.pacer import Pacer  # noqa: PLC0415 - lazy by design
 
-                self._pacer = Pacer(self.settings.max_concurrency, lock=threading.Lock())
+                self._pacer = Pacer(self.settings.max_concurrency)
             return self._pacer
 
     @property
@@ -167,6 +170,22 @@ class Engine:
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
 
+    def _landed(self, signal: Signal) -> None:
+        self._tell_limiter("release", signal.value)
+
+    def _refused(self, retry_after: float | None) -> None:
+        self._tell_limiter("refused", retry_after)
+
+    def _tell_limiter(self, name: str, news: object) -> None:
+        """Tell a limiter that wants to know; what goes wrong there must not cost vectors."""
+        tell = getattr(self.settings.limiter, name, None)
+        if tell is None:
+            return
+        try:
+            tell(news)
+        except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
+            _warn(f"The limiter's `{name}` raised {type(error).__name__}.", UserWarning)
+
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("The client is closed: make a new one.")
@@ -223,6 +242,8 @@ class Engine:
             closed=lambda: self.closed,
             urgent=urgent,
             busy=busy,
+            on_landed=self._landed,
+            on_refused=self._refused,
             on_usage=self._add_usage,
             on_retry=Herald(settings.model),
             on_progress=on_progress,

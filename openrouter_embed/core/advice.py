@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from openrouter_embed.core.plan import unit_texts
-from openrouter_embed.errors import APIError, TransportError
+from openrouter_embed.errors import APIError, RateLimitError, TransportError
 from openrouter_embed.options.models import KNOWN_MODELS
 from openrouter_embed.options.names import near_models
 
@@ -83,17 +83,23 @@ _HINTS: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = (
 )
 
 
-def explain(error: EmbeddingError, units: Sequence[str | Item], model: str) -> None:
+def explain(
+    error: EmbeddingError, units: Sequence[str | Item], model: str, took: float = 0.0
+) -> None:
     """Complete the message of a final error.
 
     Args:
         error: The error; its attempts are known.
         units: What was sent.
         model: To which model.
+        took: Seconds since it was first sent.
     """
     if isinstance(error, APIError):
         redact(error, units)
         advise(error, model)
+        if isinstance(error, RateLimitError) and error.attempts > 1:
+            within = f" in {took:.0f} seconds" if took >= 1 else ""
+            _append(error, f"It was tried {error.attempts} times{within}.")
     elif isinstance(error, TransportError) and error.attempts > 1:
         error.message += f" It was tried {error.attempts} times."
         error.args = (error.message,)

@@ -42,6 +42,8 @@ class Batch:
         causes: What each of the failed ones failed of.
         hunted: Whether it is half of a refused request.
         depth: How often its text was cut.
+        waits: Retries that only waited for their turn: refusals for load, which are no failures.
+        begun: When they were first sent, seconds, monotonic.
     """
 
     units: Sequence[int]
@@ -50,11 +52,13 @@ class Batch:
     causes: tuple[str, ...] = ()
     hunted: bool = False
     depth: int = 0
+    waits: int = 0
+    begun: float = math.inf
 
-    def sent_again(self) -> Batch:
+    def sent_again(self, now: float) -> Batch:
         """Return the batch after one more attempt; `replace` does it four times as slowly."""
-        retries, causes = self.retries, self.causes
-        return Batch(self.units, self.attempts + 1, retries, causes, self.hunted, self.depth)
+        rest = self.retries, self.causes, self.hunted, self.depth, self.waits
+        return Batch(self.units, self.attempts + 1, *rest, min(now, self.begun))
 
     def halves(self) -> tuple[Batch, Batch]:
         """Return two batches that have been through the same."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.kept import CallCache
+    from openrouter_embed.core.level import Signal
     from openrouter_embed.errors import EmbeddingError
     from openrouter_embed.result import Progress, Usage
 
@@ -32,8 +33,8 @@ def _silent(_: Notice) -> None:
     """Say nothing of a retry."""
 
 
-def _unheard(_: Usage) -> None:
-    """Let what a request has cost be known to its call alone."""
+def _unheard(_: object) -> None:
+    """Let what happens to a request be known to its call alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Callbacks:
         closed: Whether the client was closed.
         urgent: Whether the call blocks the very thread that others in flight need to finish.
         busy: Seconds that the thread has worked, where it works while the call waits: a loop.
+        on_landed: Told, of a request that the limiter let through, what its end says about load.
+        on_refused: Told of a refusal for load, with the seconds that the server asks to wait.
         on_usage: Told what each request has cost.
         on_retry: Told of each retry, before the wait.
         on_progress: The user's listener, if there is one.
@@ -57,6 +60,8 @@ class Callbacks:
     closed: Callable[[], bool] = _open
     urgent: bool = False
     busy: Callable[[], float] = _never_busy
+    on_landed: Callable[[Signal], None] = _unheard
+    on_refused: Callable[[float | None], None] = _unheard
     on_usage: Callable[[Usage], None] = _unheard
     on_retry: Callable[[Notice], None] = _silent
     on_progress: Callable[[Progress], None] | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openrouter_embed.core.backlog import Batch
-    from openrouter_embed.core.pacing import Ticket
+    from openrouter_embed.core.level import Ticket
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.level import Signal
 from openrouter_embed.core.verdict import Scope
 
 if TYPE_CHECKING:

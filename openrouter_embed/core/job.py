@@ -29,8 +29,8 @@ from openrouter_embed.core.growth import Growth
 from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.kept import Kept
 from openrouter_embed.core.ledger import Ledger
-from openrouter_embed.core.pacing import Pacer, Signal, Ticket
-from openrouter_embed.core.retry import backoff, retry_at
+from openrouter_embed.core.level import Signal, Ticket
+from openrouter_embed.core.retry import A_TIME, backoff, try_again
 from openrouter_embed.core.verdict import UNBELIEVED, Scope, Verdict, blames_base64, judge
 from openrouter_embed.core.wire import (
     Abort,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.callbacks import Callbacks
     from openrouter_embed.core.memory import ModelMemory
+    from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.plan import Plan
     from openrouter_embed.result import EmbeddingResult
 
@@ -173,7 +174,7 @@ class Job:
             raise
 
     def _launch(self, batch: Batch, ticket: Ticket, tokens: int, held: float, now: float) -> Send:
-        call, batch = self._call, batch.sent_again()
+        call, batch = self._call, batch.sent_again(now)
         encoding = call.encoding(self._memory)
         request = call.request(
             next(self._flights.ids),
@@ -253,7 +254,7 @@ class Job:
                 doubt = error
                 bare(doubt)  # its frames hold the texts and the whole answer
             else:
-                self._accepted(request_id, usage)
+                self._accepted(request_id, usage, now)
                 self._growth.landed(len(flight.batch.units), now - flight.sent)
                 self._flow.landed(now, sent=flight.sent, idle=flight.idle, left=len(self._flights))
                 return
@@ -266,19 +267,24 @@ class Job:
         self._callbacks.on_usage(billed)
         self._settle(flight, outcome, verdict, now)
 
-    def _accepted(self, request_id: int, usage: Usage) -> None:
-        cost = self._call.spent(usage, self._flights[request_id].held)
-        flight = self._land(request_id, Signal.FINE, spent=cost)
-        self._pacer.succeeded(retried=flight.batch.retries > 0)
+    def _accepted(self, request_id: int, usage: Usage, now: float) -> None:
+        flight = self._flights[request_id]
+        cost = self._call.spent(usage, flight.held)
+        batch = self._land(request_id, Signal.FINE, spent=cost, took=now - flight.sent).batch
+        self._pacer.succeeded(now, retried=batch.retries > batch.waits)
         self._rows.usage += usage
         self._callbacks.on_usage(usage)
         self.kept.keep()
         self.listener.tell(self._rows.progress)
 
-    def _land(self, request_id: int, signal: Signal, *, spent: float | None = None) -> Flight:
+    def _land(
+        self, request_id: int, signal: Signal, spent: float | None = None, took: float | None = None
+    ) -> Flight:
         """Take a request out of flight; one whose answer is lost may be billed, so it counts."""
         flight = self._flights.pop(request_id)
-        self._pacer.release(flight.ticket, signal)
+        self._pacer.release(flight.ticket, signal, took)
+        if self._call.limited and flight.expires is not None:
+            self._callbacks.on_landed(signal)
         self._ledger.settle(flight.held, spent)
         self._broke = False
         return flight
@@ -300,38 +306,33 @@ class Job:
             self._backlog.put_back(batch, now)
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
-        elif (ready := self._retry_at(batch, verdict, now)) is not None:
-            again = replace(batch, retries=batch.retries + 1, causes=(*batch.causes, verdict.cause))
-            self._backlog.put_back(again, ready, halved=halved)
-            self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
+        elif self._tried_again(batch, verdict, now, halved=halved):
+            pass
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
         elif halved:
             self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
-            self._fail(batch, verdict)
+            self._fail(batch, verdict, took=now - batch.begun)
 
-    def _retry_at(self, batch: Batch, verdict: Verdict, now: float) -> float | None:
-        """Return when to try again, and have others wait where that helps; `None` if final."""
+    def _tried_again(self, batch: Batch, verdict: Verdict, now: float, *, halved: bool) -> bool:
+        """Have a batch sent again, if that may help, and others wait where that helps."""
         chance, pacer = self._callbacks.chance(), self._pacer
-        ready = retry_at(
-            verdict,
-            now=now,
-            causes=batch.causes,
-            retries=batch.retries,
-            max_retries=self._call.settings.max_retries,
-            deadline=self._call.deadline,
-            chance=chance,
-            luck=pacer.failures // 2,
-        )
-        if ready is None or not pacer.take_retry():
-            return None
-        if verdict.rule.cool:
+        if self._call.limited and verdict.rule.signal is Signal.THROTTLED:
+            self._callbacks.on_refused(verdict.after)
+        ready, waits = try_again(batch, verdict, self._call, pacer, now=now, chance=chance)
+        if ready is None or not (waits or pacer.take_retry()):
+            return False
+        if verdict.rule.cool and (verdict.after or 0) >= A_TIME:
             pacer.cool_down(ready)
         elif pacer.server_down:
             # Nobody gets through: one attempt at a time, and a pause for all after each.
             pacer.cool_down(now + backoff(min(batch.retries, 1), chance))
-        return ready
+        retries, causes = batch.retries + 1, (*batch.causes, verdict.cause)
+        again = replace(batch, retries=retries, causes=causes, waits=batch.waits + waits)
+        self._backlog.put_back(again, ready, halved=halved)
+        self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
+        return True
 
     def _follow_suspects(self) -> None:
         while self._error is None:
@@ -357,11 +358,11 @@ class Job:
             self._backlog.put_back(Batch([part], batch.attempts, depth=batch.depth + 1))
         return True
 
-    def _fail(self, batch: Batch, verdict: Verdict) -> None:
+    def _fail(self, batch: Batch, verdict: Verdict, *, took: float = 0.0) -> None:
         error = verdict.error
         error.attempts = batch.attempts
         texts = [self._plan.units[unit] for unit in batch.units]
-        explain(error, texts, self._call.settings.model)
+        explain(error, texts, self._call.settings.model, took)
         self._rows.fail(batch.units, error)
         if self._rows.divided:
             self._backlog.drop(self._rows.lost)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.level import Signal
 from openrouter_embed.core.problem import (
     Problem,
     hide_keys,

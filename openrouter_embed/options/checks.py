@@ -352,6 +352,17 @@ def check_limiter(name: str, value: object) -> object:
     return value
 
 
+def check_pacer(name: str, value: object) -> object:
+    """Check that it is a pacer, or `None`."""
+    if value is None:
+        return None
+    from openrouter_embed.pacer import Pacer  # noqa: PLC0415 - few bring one
+
+    if not isinstance(value, Pacer):
+        raise ConfigurationError(f"`{name}` must be an `openrouter_embed.Pacer`.")
+    return value
+
+
 def check_anything(_: str, value: object) -> object:
     """Take what only its user can judge."""
     return value

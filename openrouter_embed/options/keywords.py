@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
     from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.provider import ProviderPreferences
+    from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import Progress
 
 
 class Limiter(Protocol):
     """A rate limiter; asked once for every request that is really sent.
 
-    One that has an attribute `active` is asked by the calls that begin while that is true.
+    One that has an attribute `active` is asked by the calls that begin while that is true. One that
+    has `release(signal)` is told when a request that it let through has ended, and how: `fine`,
+    `throttled`, `troubled` or `neutral`. One that has `refused(retry_after)` is told of every
+    refusal for load, with the seconds that the server asks to wait or `None`. Both must return at
+    once: they are called where answers are read, in an event loop perhaps.
     """
 
     def acquire(self, tokens: int) -> None:
@@ -81,6 +86,7 @@ class ClientOptions(SharedOptions, total=False):
     default_headers: Mapping[str, str] | None
     max_concurrency: int
     limiter: Limiter | None
+    pacer: Pacer | None
     max_cost: float | None
     cache: str | os.PathLike[str] | EmbeddingCache | None
     proxy: str | None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from openrouter_embed.cache.protocol import EmbeddingCache
     from openrouter_embed.options.key import Secret
     from openrouter_embed.options.keywords import Limiter
+    from openrouter_embed.pacer import Pacer
     from openrouter_embed.result import Progress
 
 
@@ -249,6 +250,12 @@ class OptionTable:
     limiter: Limiter | None = option(
         checks.check_limiter,
         "Your own rate limiter, asked once per request sent, retries included.",
+        shown=False,
+        pickled=False,
+    )
+    pacer: Pacer | None = option(
+        checks.check_pacer,
+        "A `Pacer` that several clients share, with its own `max_concurrency`.",
         shown=False,
         pickled=False,
     )

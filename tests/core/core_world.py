@@ -182,7 +182,8 @@ class World:
 
     def _check_line(self):
         pacer = self.pacer
-        room = pacer.in_flight < pacer.limit.limit and self.now >= pacer.cool_until
+        begin = max(pacer.cool_until, pacer.next_at)
+        room = pacer.in_flight < pacer.limit.limit and self.now >= begin
         assert not (room and pacer._line), "somebody waits though there is room"
         assert pacer.in_flight == len(self.flights) == sum(pacer._held.values())
         assert 0 <= pacer.budget.tokens <= pacer.budget.capacity

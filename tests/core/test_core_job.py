@@ -28,7 +28,7 @@ from core_world import (
 
 from openrouter_embed.core.call import ATTEMPT_HEADER
 from openrouter_embed.core.callbacks import Callbacks
-from openrouter_embed.core.pacing import START
+from openrouter_embed.core.level import START
 from openrouter_embed.core.wire import Abort, Done, Send, Wait
 from openrouter_embed.errors import (
     ClientClosedError,

@@ -45,8 +45,9 @@ def settles(places, seed):
     finish(world, world.job(count))
     late = world.sent[len(world.sent) // 3 :]
     served = [one.in_flight for one in late if one.in_flight]
-    assert abs(world.pacer.limit.limit - places) <= 1
-    assert abs(statistics.median(served) - places) <= 1
+    # A refusal takes a quarter at most, so the limit swings by that; what is served hardly does.
+    assert abs(world.pacer.limit.limit - places) <= max(1, 0.25 * places)
+    assert abs(statistics.median(served) - places) <= max(1, 0.15 * places)
     assert statuses(late).count(429) < 0.05 * len(late)
     assert seconds(world) < 1.15 * count * LATENCY / places + 3.0
 

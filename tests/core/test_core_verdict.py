@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openrouter_embed import errors, guard
 from openrouter_embed.core import problem, retry
 from openrouter_embed.core import verdict as v
-from openrouter_embed.core.pacing import Signal
+from openrouter_embed.core.level import Signal
 from openrouter_embed.core.verdict import Retry, Scope
 from openrouter_embed.core.wire import Fault, FaultKind, Reply, Request, fault
 
