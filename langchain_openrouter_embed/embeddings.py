@@ -251,7 +251,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
             ConfigurationError: An option is unknown or wrong.
         """
         del _fields_set  # every field is set: the client said what it is
-        return cls(**{**values, RESTORED: True})
+        given: dict[str, Any] = {**values, RESTORED: True}
+        return cls(**given)
 
     @guarded
     def __setattr__(self, name: str, value: Any) -> None:

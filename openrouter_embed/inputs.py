@@ -253,7 +253,7 @@ def read_inputs(inputs: object, refused: Refused | None = None) -> list[str | It
     if isinstance(inputs, (list, tuple)):
         items = list(cast("Iterable[object]", inputs))
     elif isinstance(inputs, (str, Mapping)) or is_image(inputs):
-        return [_read_item(inputs, 0)]
+        return [_read_item(cast("str | Mapping[str, object]", inputs), 0)]
     elif advice := why_no_list(inputs):
         raise ConfigurationError(f"Cannot embed a {kind_of(inputs)}: {advice}.")
     else:

@@ -91,8 +91,8 @@ _HOLDERS: Final = (
 
 def elements(values: object) -> list[Any]:
     """Return a collection's members; a column of pyarrow as plain Python objects."""
-    convert = getattr(values, "to_pylist", None)
-    return convert() if callable(convert) else list(cast("Iterable[Any]", values))
+    convert: Callable[[], list[Any]] | None = getattr(values, "to_pylist", None)
+    return list(cast("Iterable[Any]", values)) if convert is None else convert()
 
 
 def why_no_list(values: object) -> str:

@@ -130,7 +130,7 @@ def check_body(name: str, value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"`{name}` takes a mapping.")
-    whole = cast("Mapping[object, object]", plain_tree(value))
+    whole = cast("Mapping[object, object]", plain_tree(cast("Mapping[object, object]", value)))
     table = {str(key): content for key, content in whole.items()}
     for key, content in table.items():
         misplaced = where_it_belongs(name, key, content)

@@ -273,7 +273,7 @@ WRONG_VALUES = {
     "max_concurrency": [0],
     "max_batch_inputs": [0],
     "max_batch_tokens": [0],
-    "long_input": ["truncate"],
+    "long_input": ["cut"],
     "empty": ["skip"],
     "normalize": ["yes", 1],
     "pin_provider": [1],
@@ -287,7 +287,7 @@ WRONG_VALUES = {
     "on_progress": ["print"],
     "api_key": ["", "two words", 5],
     "ca_bundle": ["/no/such/file"],
-    "proxy": ["socks5://x", "a b"],
+    "proxy": ["ftp://x", "a b"],
     "query_prefix": [5],
     "query_input_type": ["", 5],
 }

@@ -84,13 +84,15 @@ def listing(em, monkeypatch, capsys):
     """The lines that the command prints, split into columns."""
     monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
     monkeypatch.setenv("OPENROUTER_API_BASE", em.base_url)
+    monkeypatch.setenv("COLUMNS", "200")
     assert cli.main(["models"]) == 0
-    return [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()]
+    head, _, *rows = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    return [re.split(r"\s{2,}", line.strip()) for line in (head, *rows)]
 
 
 def test_the_command_lists_every_model_without_a_key_and_embeds_nothing(listing, em):
     head, *rows = listing
-    assert head == ["model", "USD / M tokens", "context", "width", "query", "document"]
+    assert head == ["model", "$/M", "width", "takes", "context", "query", "document"]
     assert sorted(row[0] for row in rows) == sorted(KNOWN_MODELS)
     assert em.stats.requests == 0
 
@@ -98,10 +100,12 @@ def test_the_command_lists_every_model_without_a_key_and_embeds_nothing(listing,
 @pytest.mark.parametrize(
     "expected",
     [
-        ["openai/text-embedding-3-small", "0.02", "8,192", "1536", "as it is", "as it is"],
-        ["voyageai/voyage-4", "0.06", "32,000", "1024", "input_type=query", "input_type=document"],
-        ["intfloat/e5-base-v2", "0.005", "512", "768", "prefix 'query: '", "prefix 'passage: '"],
-        ["nvidia/nemotron-3-embed-1b:free", "0", "32,768", "2048", "input_type=query",
+        ["openai/text-embedding-3-small", "0.02", "1536", "text", "8,192", "as it is", "as it is"],
+        ["voyageai/voyage-4", "0.06", "1024", "text", "32,000", "input_type=query",
+         "input_type=document"],
+        ["intfloat/e5-base-v2", "0.005", "768", "text", "512", "prefix 'query: '",
+         "prefix 'passage: '"],
+        ["nvidia/nemotron-3-embed-1b:free", "free", "2048", "text", "32,768", "input_type=query",
          "input_type=passage"],
     ],
     ids=lambda row: row[0],
@@ -112,7 +116,8 @@ def test_the_command_says_what_is_done_for_a_model(listing, expected):
 
 def test_the_command_aligns_its_columns(em, monkeypatch, capsys):
     monkeypatch.setenv("OPENROUTER_API_BASE", em.base_url)
+    monkeypatch.setenv("COLUMNS", "200")
     cli.main(["models"])
-    head, *lines = capsys.readouterr().out.splitlines()
-    start = head.index("context")
-    assert all(line[start - 1] == " " and line[start].isdigit() for line in lines)
+    head, _, *lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    end = head.index("context") + len("context")  # figures stand at the right
+    assert all(line[end - 1].isdigit() and line[end] == " " for line in lines)
