@@ -367,6 +367,8 @@ EVERY_CALL_OPTION = {
     "empty": "zeros",
     "normalize": True,
     "pin_provider": True,
+    "refresh": True,
+    "cache_only": False,
     "on_progress": print,
 }
 
