@@ -303,12 +303,14 @@ class EmbeddingClient(_Client):
         engine.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
-            engine.recall(work)
+            if work.keeps:
+                engine.recall(work)
             drive(work, inbox, engine.requests, engine.settings)
         finally:
             _thread.depth -= 1
             engine.leave(wake, work)
-            engine.flush(work)
+            if work.keeps:
+                engine.flush(work)
         return work
 
     @guarded
@@ -513,12 +515,12 @@ class AsyncEmbeddingClient(_Client):
         work = make(wake)
         engine.enter(wake)
         try:
-            if engine.keeper is not None:
+            if work.keeps:
                 await asyncio.to_thread(engine.recall, work)
             await shell.drive(work, bell, engine.aiohttp, engine.settings)
         finally:
             engine.leave(wake, work)
-            if not engine.flushed(work):
+            if work.keeps and not engine.flushed(work):
                 await asyncio.to_thread(engine.flush, work)
         return work
 

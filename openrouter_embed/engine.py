@@ -236,6 +236,9 @@ class Engine:
             raise ConfigurationError("`cache_only` needs a `cache` to look into.")
         call = self._call(settings, role, input_type, on_error=on_error, lists=lists)
         plan = call.plan(inputs)
+        cache: CallCache | None = None
+        if settings.cache is not None:
+            cache = self._call_cache(settings, role, input_type, plan, wake, patient=not urgent)
         callbacks = Callbacks(
             chance=random.random,
             wake=wake,
@@ -247,7 +250,7 @@ class Engine:
             on_usage=self._add_usage,
             on_retry=Herald(settings.model),
             on_progress=on_progress,
-            cache=self._call_cache(settings, role, input_type, plan, wake, patient=not urgent),
+            cache=cache,
         )
         plan = call.plan(inputs)
         return Job(
@@ -453,7 +456,7 @@ class Engine:
         """Forget a call, and let others buy what they left to it."""
         with self._lock:
             self._wakes.discard(wake)
-        cache = _cache_of(work)
+        cache = _cache_of(work) if work.keeps else None
         if cache is not None:
             cache.leave()
 

@@ -80,8 +80,7 @@ class CallCache:
         """Yield what is there of some units."""
         if self._refresh:
             return
-        self._seen = self._keeper.issued
-        self._keeper.wait(self._seen)  # what others have bought may be on its way into the store
+        self._seen = self._keeper.written
         there = set[int]()
         for found in self._read(units, [self._keys[unit] for unit in units], averaged=False):
             there.update(found.units)
@@ -110,9 +109,11 @@ class CallCache:
         return self._desk.claim({unit: key for unit, key in wanted if key is not None})
 
     def recall_again(self, units: Sequence[int]) -> Iterator[Recalled]:
-        """Yield what landed between looking and claiming: nobody else is buying it any more."""
-        if self._refresh or self._keeper.issued == self._seen:
+        """Yield what was on its way into the store: nobody is buying it any more."""
+        issued = self._keeper.issued
+        if self._refresh or issued == self._seen:
             return
+        self._keeper.wait(issued)
         for found in self.recall(units):
             self._desk.landed(self._names(found.units), found.rows, found.host)
             yield found

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MOST_QUEUED: Final = 32 * 1024 * 1024
 """Bytes waiting to be written above which no more is bought."""
+MOST_TOGETHER: Final = 512
+"""Vectors up to which what is queued is written in one go."""
 LINGER: Final = 0.2
 """Seconds that the writing thread stays without work; starting one takes some 50 microseconds."""
 REST: Final = 30.0
@@ -53,6 +55,19 @@ class _Work(NamedTuple):
     vectors: Matrix
     host: str
     replace: bool
+
+    def fits(self, other: _Work) -> bool:
+        """Whether both can be written at once."""
+        mine = (self.host, self.replace, self.vectors.shape[1])
+        return mine == (other.host, other.replace, other.vectors.shape[1])
+
+
+def _joined(works: Sequence[_Work]) -> _Work:
+    """Make one work of several that fit; of equal keys the last counts."""
+    if len(works) == 1:
+        return works[0]
+    rows = {key: row for work in works for key, row in zip(work.keys, work.vectors, strict=True)}
+    return works[0]._replace(keys=list(rows), vectors=np.array(list(rows.values())))
 
 
 class Keeper:
@@ -74,7 +89,8 @@ class Keeper:
         self._bytes = 0
         self.issued = 0
         """Tickets given out so far."""
-        self._settled = 0
+        self.written = 0
+        """Of these, what is in the store, or cannot be."""
         self._running = False
         self._rests: dict[str, float] = {}
         self._waiting: set[Callable[[], None]] = set()
@@ -151,7 +167,7 @@ class Keeper:
             replace: Whether they take the place of what is there.
         """
         if self._resting("write"):
-            return self._settled
+            return self.written
         work = _Work(keys, np.array(vectors, dtype=np.float32), host, replace)
         with self._change:
             self._queue.append(work)
@@ -167,18 +183,18 @@ class Keeper:
     def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> None:
         """Wait until what a ticket stands for is in the store, or cannot be."""
         with self._change:
-            if not self._change.wait_for(lambda: self._settled >= ticket, timeout):
+            if not self._change.wait_for(lambda: self.written >= ticket, timeout):
                 self._told.add("slow")
                 self._complaints.append("The cache takes long to write what was bought.")
 
     def drain(self, timeout: float) -> None:
         """Wait for everything that is queued, whoever offered it."""
         with self._change:
-            self._change.wait_for(lambda: self._settled >= self.issued, timeout)
+            self._change.wait_for(lambda: self.written >= self.issued, timeout)
 
     def settled(self, ticket: int) -> bool:
         """Whether nothing is left to wait for."""
-        return self._settled >= ticket
+        return self.written >= ticket
 
     def congested(self, wake: Callable[[], None]) -> bool:
         """Whether so much is to be written that no more should be bought; wakes when it is not."""
@@ -197,17 +213,26 @@ class Keeper:
                 if not self._queue:
                     self._running = False
                     return
-                work = self._queue.popleft()
-            self._write(work)
-            self._done(work)
-            del work
+                works = self._take()
+            self._write(_joined(works))
+            self._done(works)
+            del works
             self._tend()
 
-    def _done(self, work: _Work) -> None:
+    def _take(self) -> list[_Work]:
+        """Take what can be written together: many small writes cost as much as a large one each."""
+        works = [self._queue.popleft()]
+        count = len(works[0].keys)
+        while self._queue and self._queue[0].fits(works[0]) and count < MOST_TOGETHER:
+            works.append(self._queue.popleft())
+            count += len(works[-1].keys)
+        return works
+
+    def _done(self, works: Sequence[_Work]) -> None:
         wakes: set[Callable[[], None]] = set()
         with self._change:
-            self._settled += 1
-            self._bytes -= work.vectors.nbytes
+            self.written += len(works)
+            self._bytes -= sum(work.vectors.nbytes for work in works)
             if self._bytes <= MOST_QUEUED // 2:
                 wakes, self._waiting = self._waiting, wakes
             self._change.notify_all()

@@ -140,14 +140,15 @@ def _is_new(connection: sqlite3.Connection) -> bool:
         UnreadableFileError: Whose it is cannot be told by asking SQLite.
     """
     try:
-        number = _number(connection, "application_id")
-        if number == APPLICATION_ID:
-            return False
+        # In this order: another process may make the tables, and with them the id, in between.
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        number = _number(connection, "application_id")
     except sqlite3.DatabaseError as error:
         if read_trouble(error) is not Trouble.DAMAGED:
             raise
         raise UnreadableFileError from None
+    if number == APPLICATION_ID:
+        return False
     if number or tables:
         raise ForeignFileError(later=False)
     return True

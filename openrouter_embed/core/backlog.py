@@ -146,11 +146,9 @@ class Packer:
     def __init__(self, plan: Plan, limits: Limits) -> None:
         self.limits = limits
         self._plan = plan
-        self._left: deque[Sequence[int]] = deque()
+        self._left = deque(_by_kind(plan.units, range(len(plan.units))))
         self._at = 0
-        self.remaining = 0
-        self._all = 0
-        self.add(range(len(plan.units)))
+        self.remaining = self._all = len(plan.units)
 
     def only(self, units: Sequence[int]) -> None:
         """Hand out these units instead of those that were added before."""

@@ -114,7 +114,8 @@ class Job:
         return step
 
     def _next(self, now: float) -> Step:
-        self.kept.read_letters()
+        if self.keeps:
+            self.kept.read_letters()
         self._check_time(now)
         if self._aborts:
             return Abort(self._aborts.popleft())
@@ -126,7 +127,7 @@ class Job:
         # Whoever wants nothing leaves the line, or a wake-up meant for another would be lost.
         self._pacer.forget(self._callbacks.wake)
         due = self._backlog.due
-        held = self.kept.awaited or (self._backlog.fresh and self.kept.congested)
+        held = self.keeps and (self.kept.awaited or (self._backlog.fresh and self.kept.congested))
         if not self._flights and (self._error is not None or (due is None and not held)):
             return Done()
         waiting = self._error is None and due is not None and not self._blocked()
@@ -141,7 +142,7 @@ class Job:
         # Requests were refused and none has succeeded: more of them would be refused as well.
         doubtful = self._hunt.suspects and not self._rows.delivered
         ready = (due is not None and due <= now) or (self._backlog.fresh and not doubtful)
-        blocked = self._blocked() or self.kept.congested
+        blocked = self._blocked() or (self.keeps and self.kept.congested)
         return bool(ready) and now >= self._poor_until and not blocked
 
     def _blocked(self) -> bool:

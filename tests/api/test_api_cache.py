@@ -463,3 +463,64 @@ def test_the_name_of_a_space_is_told(make):
 def test_a_result_names_its_space(make):
     client = make(GEMINI)
     assert client.embed(["x"], role="query").space == client.vector_space("query")
+
+
+def test_a_text_cut_off_is_kept_apart_from_whole_ones(make, em, path):
+    long = "a long text that goes on and on. " * 1500
+    client = make(cache=path, long_input="truncate")
+    first = client.embed([long, "short"])
+    assert first.flags["truncated"] == (0,)
+    em.reset()
+    second = client.embed([long, "short"])
+    assert em.stats.requests == 0
+    assert second.flags["truncated"] == (0,)
+    assert np.array_equal(first.vectors, second.vectors)
+    parted = make(cache=path, long_input="split").embed([long])
+    assert not np.array_equal(parted.vectors[0], first.vectors[0])
+
+
+def test_a_store_that_cannot_keep_up_holds_the_buying_back_and_nothing_is_lost(
+    make, emulate, monkeypatch
+):
+    from openrouter_embed.cache import keeper
+
+    monkeypatch.setattr(keeper, "MOST_QUEUED", 50_000)
+    longest = []
+
+    class Slow:
+        rows: dict = {}  # noqa: RUF012 - one store
+
+        def get(self, keys):
+            return []
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            longest.append(len(self.rows))
+            time.sleep(0.01)
+            self.rows.update(zip(keys, vectors, strict=True))
+
+    em = emulate()
+    client = make(base_url=em.base_url, cache=Slow(), max_batch_inputs=10, max_concurrency=4)
+    result = client.embed(texts(400))
+    assert len(result) == 400
+    assert len(Slow.rows) == 400
+
+
+def test_deadlines_hold_while_a_call_waits_for_another(emulate, path):
+    em = emulate(faults=slow_after(0))
+    failed = []
+
+    def work(deadline):
+        with (
+            EmbeddingClient(SMALL, api_key="k", base_url=em.base_url, cache=path) as client,
+            pytest.raises(DeadlineExceededError),
+        ):
+            client.embed(["x"], deadline=deadline)
+        failed.append(deadline)
+
+    threads = [threading.Thread(target=work, args=(deadline,)) for deadline in (0.9, 0.4)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join()
+    assert failed == [0.4, 0.9]

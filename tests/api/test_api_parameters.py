@@ -370,6 +370,8 @@ EVERY_CALL_OPTION = {
     "normalize": True,
     "router_cache": 60,
     "pin_provider": True,
+    "refresh": True,
+    "cache_only": False,
     "on_progress": print,
 }
 

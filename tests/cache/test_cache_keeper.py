@@ -97,6 +97,20 @@ def test_one_thread_writes_and_goes_when_it_has_nothing_to_do(keeper, store, mon
     assert got(keeper, range(55)) == set(range(55))
 
 
+def test_many_small_writes_are_written_together(keeper, store):
+    store.gate.clear()
+    sizes = []
+    put = store.put
+    store.put = lambda keys, *rest, **named: sizes.append(len(keys)) or put(keys, *rest, **named)
+    for name in range(100):
+        ticket = offer(keeper, [name])
+    other = offer(keeper, range(50, 60), host="Another")
+    store.gate.set()
+    keeper.wait(max(ticket, other))
+    assert len(sizes) <= 4
+    assert got(keeper, range(100)) == set(range(100))
+
+
 def test_a_long_queue_is_told_and_its_end_wakes(keeper, store, monkeypatch):
     monkeypatch.setattr(module, "MOST_QUEUED", 1000)
     store.gate.clear()
