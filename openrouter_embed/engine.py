@@ -228,7 +228,6 @@ class Engine:
             on_progress=on_progress,
             cache=self._call_cache(settings, role, input_type, plan, wake, patient=not urgent),
         )
-        plan = call.plan(inputs)
         return Job(
             plan,
             call.begin(monotonic(), self._prices(settings.model, plan)),

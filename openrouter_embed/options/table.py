@@ -142,7 +142,7 @@ class OptionTable:
     session_id: str | None = _for_call(
         checks.check_session_id,
         "What a run of requests belongs to, at most 256 characters; else `OPENROUTER_SESSION_ID`.",
-        variable="OPENROUTER_SESSION_ID",
+        variables=("OPENROUTER_SESSION_ID",),
     )
     trace: Mapping[str, Any] = _for_call(
         checks.check_trace,
