@@ -252,7 +252,6 @@ class Engine:
             on_progress=on_progress,
             cache=cache,
         )
-        plan = call.plan(inputs)
         return Job(
             plan,
             call.begin(monotonic(), self._prices(settings.model, plan)),

@@ -6,15 +6,16 @@ callbacks come in as arguments; requests and replies are plain data.
 In reading order:
 
 - `wire`: the whole language between core and shells. `call`, `callbacks`: what one call was told.
-- `plan`, `tokens`: inputs into distinct units with a role applied, and into request bodies.
+- `plan`, `tokens`, `bill`: inputs into distinct units with a role applied, into request bodies,
+  and what they will cost.
 - `job`: one call, step by step; `fetch`: one `GET`. A job stands on
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
   `hunt` (who is to blame), `retry` (when to try again),
   `kept` (what the cache has, and what other calls are buying).
 - `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says;
   `notice`: what a log is told.
-- `inflate`, `codec`, `edges`, `floats`, `long`: answers into vectors, and long texts into parts and
-  back.
+- `inflate`, `codec`, `edges`, `floats`, `belief`, `long`: answers into vectors, and long texts into
+  parts and back; `billed`: what an answer says it cost.
 - `pacing`, `flow`, `growth`, `ledger`, `memory`: how fast, how many at once and in one request, for
   how much, what was learned.
 """

@@ -8,12 +8,12 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from openrouter_embed.core import codec
+from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
@@ -117,8 +117,8 @@ class Collector:
         if zeros:
             self._flags.setdefault("zero", []).extend(zeros)
         self._note(self._place(units, target), answer)
-        usage = _usage(answer.usage, self.delivered - before)
-        return _from_router_cache(usage) if cached.strip().upper() == "HIT" else usage
+        usage = read_billed(answer.usage, self.delivered - before)
+        return from_router_cache(usage) if cached.strip().upper() == "HIT" else usage
 
     def _prepare(self, units: Sequence[int]) -> None:
         """Make Python lists of rows now, while the caller has nothing to do but wait."""
@@ -204,7 +204,7 @@ class Collector:
 
     def billed(self, reply: Reply | Fault) -> Usage:
         """Return what an answer that was not believed says it cost."""
-        return _usage(codec.read_usage(reply.body) if isinstance(reply, Reply) else None, 0)
+        return read_billed(codec.read_usage(reply.body) if isinstance(reply, Reply) else None, 0)
 
     @property
     def divided(self) -> bool:
@@ -367,47 +367,3 @@ def _normalize(rows: Matrix) -> None:
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     lengths = np.sqrt(squares)[:, np.newaxis]
     np.divide(rows, lengths, out=rows, where=lengths > 0, casting="unsafe")
-
-
-def _usage(raw: Mapping[str, Any] | None, inputs: int) -> Usage:
-    """Read one request's usage object; what is missing or absurd counts as not reported."""
-    table = raw or {}
-    prompt = _number(table.get("prompt_tokens")) or 0
-    total = _number(table.get("total_tokens"))
-    return Usage(
-        prompt_tokens=int(prompt),
-        total_tokens=int(prompt if total is None else total),
-        cost=_number(table.get("cost")),
-        byok_cost=0.0 if table.get("is_byok") is False else _byok_cost(table),
-        requests=1,
-        inputs=inputs,
-    )
-
-
-def _byok_cost(table: Mapping[str, Any]) -> float:
-    """Return what the host bills by itself, to a key of the user's own."""
-    if table.get("is_byok") is not True and table.get("cost") != 0:
-        return 0.0  # then the cost that is told includes what the host asks
-    details = table.get("cost_details")
-    if not isinstance(details, dict):
-        return 0.0
-    return _number(cast("dict[str, Any]", details).get("upstream_inference_cost")) or 0.0
-
-
-CACHE_STATUS: Final = "x-openrouter-cache-status"
-"""The header that tells whether OpenRouter's own response cache answered."""
-
-
-def _from_router_cache(usage: Usage) -> Usage:
-    """Count an answer out of OpenRouter's own cache: it costs nothing, told or not."""
-    return replace(usage, cost=usage.cost or 0.0, router_cache_hits=1)
-
-
-LARGEST: Final = 1e15
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    # Nothing is counted in numbers that large, and they fit no float.
-    return value if 0 <= value < LARGEST else None

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.advice import explain
 from openrouter_embed.core.backlog import Backlog, Batch
+from openrouter_embed.core.billed import CACHE_STATUS
 from openrouter_embed.core.callbacks import Listener
-from openrouter_embed.core.collect import CACHE_STATUS, Collector
+from openrouter_embed.core.collect import Collector
 from openrouter_embed.core.flight import Flight, Flights
 from openrouter_embed.core.flow import Flow
 from openrouter_embed.core.growth import Growth
@@ -262,7 +263,8 @@ class Job:
         verdict = judge(outcome, doubt=doubt, key_origin=self._call.settings.key_origin)
         billed = Usage(requests=1) if doubt is None else self._rows.billed(outcome)
         # A refusal costs nothing unless it says so; what is lost on the way may have been billed.
-        cost = billed.billed or (0.0 if isinstance(verdict.error, APIError) else billed.billed)
+        told = billed.billed or (0.0 if isinstance(verdict.error, APIError) else billed.billed)
+        cost = told if isinstance(outcome, Reply) else None
         self._land(request_id, verdict.rule.signal, spent=cost)
         self._rows.usage += billed
         self._callbacks.on_usage(billed)

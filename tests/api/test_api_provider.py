@@ -125,7 +125,7 @@ def test_an_unknown_value_of_an_open_enumeration_goes_out_with_one_warning(make,
 
 
 def test_preferences_in_extra_body_are_told_where_they_belong(make, em):
-    with pytest.raises(ConfigurationError, match=r"`provider`.*option of that name"):
+    with pytest.raises(ConfigurationError, match=r"'provider'.*pass `provider=…`"):
         make(extra_body={"provider": {"zdr": True}})
     assert em.stats.requests == 0
 

@@ -109,7 +109,7 @@ def test_cassettes_hold_every_form_of_input_and_both_encodings():
     assert {body["encoding_format"] for body in bodies} == {"float", "base64"}
     assert {key for body in bodies for key in body} == {
         "model", "input", "encoding_format", "dimensions", "user", "provider", "input_type",
-        "session_id",
+        "usage",
     }  # fmt: skip
 
 

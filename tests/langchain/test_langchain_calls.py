@@ -96,12 +96,12 @@ def test_aliases_can_be_used_for_one_call(role, call, make, emulator):
     call(
         make(),
         request_timeout=5.0,
-        model_kwargs={"trace": {"a": 1}},
+        model_kwargs={"newer": {"a": 1}},
         openrouter_provider={"allow_fallbacks": True},
         chunk_size=4,
     )
     (request,) = emulator.requests
-    assert request.body["trace"] == {"a": 1}
+    assert request.body["newer"] == {"a": 1}
     assert request.body["provider"] == {"allow_fallbacks": True}
 
 

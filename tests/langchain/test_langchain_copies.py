@@ -28,7 +28,7 @@ FULL = {
     "app_title": "App",
     "app_categories": ("a", "b"),
     "default_headers": {"X-Team": "search"},
-    "model_kwargs": {"trace": {"lc": 1}},
+    "model_kwargs": {"newer": {"lc": 1}},
     "timeout": 12.5,
     "deadline": 100,
     "max_retries": 0,
@@ -103,10 +103,10 @@ def test_model_copy_checks_and_applies_its_update(make, adopt, emulator):
 
 
 def test_a_deep_copy_shares_no_mutable_value(make, adopt):
-    embeddings = make(model_kwargs={"trace": {"a": 1}})
+    embeddings = make(model_kwargs={"newer": {"a": 1}})
     twin = adopt(embeddings.model_copy(deep=True))
-    twin.model_kwargs["trace"]["a"] = 2
-    assert embeddings.model_kwargs == {"trace": {"a": 1}}
+    twin.model_kwargs["newer"]["a"] = 2
+    assert embeddings.model_kwargs == {"newer": {"a": 1}}
 
 
 @pytest.mark.parametrize("how", RESTORED)

@@ -15,7 +15,7 @@ ALIASES = [
     ("openrouter_api_base", "base_url", "https://gateway.example/v1"),
     ("openrouter_provider", "provider", {"zdr": True}),
     ("request_timeout", "timeout", 7.5),
-    ("model_kwargs", "extra_body", {"trace": "x"}),
+    ("model_kwargs", "extra_body", {"newer": "x"}),
     ("chunk_size", "max_batch_inputs", 3),
 ]
 
@@ -201,13 +201,13 @@ def test_attribution_is_not_langchains_unless_asked(make, emulator):
 def test_options_reach_the_wire(make, emulator):
     make(
         dimensions=None,
-        model_kwargs={"trace": {"a": 1}},
+        model_kwargs={"newer": {"a": 1}},
         provider={"allow_fallbacks": True},
         user="someone",
         default_headers={"X-Team": "search"},
     ).embed_documents(["text"])
     (request,) = emulator.requests
-    assert request.body["trace"] == {"a": 1}
+    assert request.body["newer"] == {"a": 1}
     assert request.body["provider"] == {"allow_fallbacks": True}
     assert request.body["user"] == "someone"
     assert request.headers["x-team"] == "search"
