@@ -189,21 +189,22 @@ def check_trace(name: str, value: object) -> dict[str, Any]:
 
 def check_normalize(name: str, value: object) -> bool | str:
     """Check a truth value, or the word that leaves it to the model's vectors."""
-    if value == AUTO and isinstance(value, str):
+    wish = plain(value)
+    if isinstance(wish, str) and wish == AUTO:
         return AUTO
-    if not isinstance(value, bool):
+    if not isinstance(wish, bool):
         raise ConfigurationError(f"`{name}` must be True, False or {AUTO!r}.")
-    return value
+    return wish
 
 
 def check_router_cache(name: str, value: object) -> bool | float:
     """Check a truth value, or a number of seconds that the API takes."""
-    if isinstance(value, bool):
-        return value
-    last = ROUTER_CACHE_SECONDS[-1]
-    if not isinstance(value, (int, float)) or not 1 <= value <= last:
+    wish, last = plain(value), ROUTER_CACHE_SECONDS[-1]
+    if isinstance(wish, bool):
+        return wish
+    if not _is_number(wish) or not 1 <= wish <= last:
         raise ConfigurationError(f"`{name}` must be True, False or 1 to {last:,} seconds.")
-    return value
+    return wish
 
 
 def check_seconds(name: str, value: object) -> float:
