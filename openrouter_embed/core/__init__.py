@@ -16,6 +16,6 @@ In reading order:
   `notice`: what a log is told.
 - `inflate`, `codec`, `edges`, `floats`, `belief`, `long`: answers into vectors, and long texts into
   parts and back; `billed`: what an answer says it cost.
-- `pacing`, `flow`, `growth`, `ledger`, `memory`: how fast, how many at once and in one request, for
-  how much, what was learned.
+- `pacing`, `level`, `flow`, `growth`, `ledger`, `memory`: how fast, how many at once and in one
+  request, for how much, what was learned.
 """

@@ -211,8 +211,6 @@ class Job:
         if flight is not None:
             flight.expires = now + self._call.settings.timeout
 
-    # ------------------------------------------------------------------ time
-
     def _check_time(self, now: float) -> None:
         deadline = self._call.deadline
         if self._callbacks.closed():

@@ -10,6 +10,7 @@ import traceback
 
 import pytest
 
+from openrouter_embed.core.pacing import Pacer
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.checks import DEFAULT_BASE_URL
 from openrouter_embed.options.key import Secret, check_key, read_key
@@ -73,6 +74,7 @@ GOOD = {
     "max_batch_inputs": [None, 1, 2048],
     "max_batch_tokens": [None, 1, 10**6],
     "limiter": [None, Quota()],
+    "pacer": [None, Pacer(4)],
     "long_input": ["error", "split"],
     "empty": ["error", "zeros"],
     "normalize": [True, False, "auto"],
@@ -127,6 +129,7 @@ BAD = {
     "max_batch_inputs": [0, "5", True],
     "max_batch_tokens": [0, "5", True],
     "limiter": [3, object()],
+    "pacer": [3, object()],
     "long_input": ["cut", None],
     "empty": ["skip", None],
     "normalize": [None, 1, "yes"],
