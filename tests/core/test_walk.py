@@ -15,7 +15,7 @@ from openrouter_embed.emulator import Emulator
 
 ROOT = str(pathlib.Path(openrouter_embed.__file__).parent)
 MOST = 206
-"""Calls that `embed_documents(["a text"])` may take, its worker thread's included; it takes some 200."""
+"""Calls that `embed_documents(["a text"])` may take, its worker thread's included: some 200."""
 
 
 @pytest.fixture
