@@ -10,6 +10,7 @@ import traceback
 
 import pytest
 
+from openrouter_embed import Pacer
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.checks import DEFAULT_BASE_URL
 from openrouter_embed.options.key import Secret, check_key, read_key
