@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from openrouter_embed import display
 from openrouter_embed.core.bill import Prices
 from openrouter_embed.options.models import MODALITIES, ModelProfile, find_profile
 
@@ -96,6 +97,12 @@ class KeyInfo:
         left = (self.limit_remaining, self.effective_budget)
         return min((usd for usd in left if usd is not None), default=None)
 
+    def __str__(self) -> str:
+        return display.lines(display.facts_of_key(self))
+
+    def _repr_html_(self) -> str:
+        return display.table(display.facts_of_key(self), "KeyInfo")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -112,6 +119,13 @@ class Estimate:
     tokens: int
     cost: float | None
     inputs: int
+
+    def __str__(self) -> str:
+        facts = dict(display.facts_of_estimate(self))
+        return f"{facts['inputs']} inputs, {facts['tokens']} tokens, {facts['cost']}"
+
+    def _repr_html_(self) -> str:
+        return display.table(display.facts_of_estimate(self), "Estimate")
 
 
 def read_models(answer: Mapping[str, Any]) -> list[ModelInfo]:

@@ -403,8 +403,10 @@ class Engine:
 
     def remember_models(self, models: list[ModelInfo]) -> list[ModelInfo]:
         """Keep the catalogue for estimates."""
+        from openrouter_embed.display import ModelList  # noqa: PLC0415 - lazy by design
+
         self.known_models = models
-        return list(models)
+        return ModelList(models)
 
     def estimate(
         self, inputs: Inputs, role: Role | None, input_type: str | None, models: list[ModelInfo]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex, cast
 
 import numpy as np
 
+from openrouter_embed import display
+from openrouter_embed.display import Vector
 from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.lists import empty_lists, write_lists
 
@@ -87,6 +89,9 @@ class Usage:
         hits = f"{self.cache_hits:,} of {self.inputs:,} inputs from the cache"
         return ", ".join([*said, *([hits] if self.cache_hits else [])])
 
+    def _repr_html_(self) -> str:
+        return display.table(display.facts_of_usage(self), "Usage")
+
 
 def _total(mine: float | None, theirs: float | None) -> float | None:
     """Add what was reported; nothing but nothing and what is not known is not known."""
@@ -111,7 +116,8 @@ class EmbeddingResult:
         vectors: float32 `(n, d)`; rows that failed are NaN; `(0, 0)` for no inputs.
         failures: Input index → the error that befell it.
         usage: Tokens, USD and requests of this call.
-        model: The upstream's own name of the model, which is not the id that was asked for.
+        model: The id that was asked for.
+        upstream_model: What the host calls the model.
         providers: Hosts that served, in order of first appearance.
         request_ids: The API's ids of the answers.
         flags: Remarks about rows, name → sorted input indexes: `zero` (all components are 0),
@@ -125,6 +131,7 @@ class EmbeddingResult:
     failures: Mapping[int, EmbeddingError] = field(default_factory=dict[int, EmbeddingError])
     usage: Usage = field(default_factory=Usage)
     model: str = ""
+    upstream_model: str = ""
     providers: tuple[str, ...] = ()
     request_ids: tuple[str, ...] = field(default=(), repr=False)
     flags: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
@@ -162,8 +169,7 @@ class EmbeddingResult:
         at = index + len(self) if index < 0 else index
         if at in self.failures:
             raise copy.copy(self.failures[at])  # raising would add frames to the listed one
-        row: list[float] = self.vectors[index].tolist()
-        return row
+        return Vector(self.vectors[index].tolist())
 
     def __iter__(self) -> Iterator[list[float]]:
         return (self[at] for at in range(len(self)))
@@ -205,6 +211,42 @@ class EmbeddingResult:
         from openrouter_embed.saving import load  # noqa: PLC0415 - few need it
 
         return load(path)
+
+    def search(self, query: Any, k: int = 5) -> list[tuple[int, float]]:
+        """Return the rows most similar to a query, best first, each with its cosine.
+
+        Args:
+            query: One vector, or a result of one input.
+            k: How many rows.
+
+        Raises:
+            ConfigurationError: The query is not one vector of this width, or `k` is no count.
+        """
+        from openrouter_embed.search import nearest  # noqa: PLC0415 - few need it
+
+        return nearest(self.vectors, query, k)
+
+    def quantize(self, kind: Literal["int8", "binary"]) -> NDArray[Any]:
+        """Return the vectors in a quarter (`int8`) or a thirty-second (`binary`) of their bytes.
+
+        `int8` gives int8 `(n, d)`, each row stretched to -127…127, which keeps its direction;
+        `binary` the signs, packed to uint8 `(n, ceil(d / 8))`.
+
+        Raises:
+            ConfigurationError: The kind is another.
+            EmbeddingError: The first failed input's error, if any failed.
+        """
+        from openrouter_embed.search import quantize  # noqa: PLC0415 - few need it
+
+        if self.failures:
+            raise copy.copy(self.failures[min(self.failures)])
+        return quantize(self.vectors, kind)
+
+    def __str__(self) -> str:
+        return display.lines(display.facts_of_result(self))
+
+    def _repr_html_(self) -> str:
+        return display.table(display.facts_of_result(self), "EmbeddingResult")
 
     def __repr__(self) -> str:
         rows, width = self.vectors.shape

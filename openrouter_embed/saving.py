@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT: Final = 1
-_PLAIN: Final = ("model", "space", "providers", "request_ids", "start")
+_PLAIN: Final = ("model", "upstream_model", "space", "providers", "request_ids", "start")
 _SCALARS: Final = (str, int, float, bool, type(None))
 
 
@@ -70,6 +70,7 @@ def load(path: str | os.PathLike[str]) -> EmbeddingResult:
     return EmbeddingResult(
         vectors=vectors,
         model=about["model"],
+        upstream_model=about.get("upstream_model", ""),
         space=about["space"],
         providers=tuple(about["providers"]),
         request_ids=tuple(about["request_ids"]),

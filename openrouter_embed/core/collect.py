@@ -50,7 +50,7 @@ class Collector:
         self.believed = False
         """Whether any answer was, if only for parts of inputs."""
         self.host = ""
-        self.space = ""
+        self.asked = self.space = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
         self._rows: Matrix | None = None
@@ -303,7 +303,8 @@ class Collector:
             vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
             failures=self._by_position() if self.failures or plan.refused else {},
             usage=self.usage,
-            model=self._model,
+            model=self.asked,
+            upstream_model=self._model,
             space=self.space,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),

@@ -85,7 +85,7 @@ class Kept:
         self._callbacks = callbacks
         self._space = f"{call.settings.model} {call.settings.dimensions}"
         self.cache = callbacks.cache
-        rows.space = call.space
+        rows.space, rows.asked = call.space, call.settings.model
         self.awaited: set[int] = set()
         """Units that other calls are buying."""
 

@@ -116,7 +116,7 @@ def test_small_costs_in_exponent_form_are_read(scripted):
 
 def test_the_answer_names_the_upstreams_model_the_host_and_its_id(make):
     result = make(QWEN).embed(["a"])
-    assert result.model == "Qwen/Qwen3-Embedding-8B"
+    assert result.upstream_model == "Qwen/Qwen3-Embedding-8B"
     assert result.providers == ("Nebius",)
     (answer_id,) = result.request_ids
     assert re.fullmatch(r"gen-emb-\d+-\w{20}", answer_id)
@@ -128,7 +128,7 @@ def test_every_requests_id_is_kept(make):
 
 def test_what_an_answer_does_not_name_stays_empty(scripted):
     result = scripted(lambda _, body: answer(body, model="", id=None)).embed(["a"])
-    assert (result.model, result.providers, result.request_ids) == ("", (), ())
+    assert (result.upstream_model, result.providers, result.request_ids) == ("", (), ())
 
 
 def by_turns(number, body):

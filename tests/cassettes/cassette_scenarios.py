@@ -47,7 +47,9 @@ def _paid(outcomes: Sequence[Any]) -> None:
 
 def _told(outcomes: Sequence[Any]) -> None:
     (result,) = outcomes
-    assert result.model == "text-embedding-3-small"  # the upstream's name, not the id asked for
+    assert (
+        result.upstream_model == "text-embedding-3-small"
+    )  # the upstream's name, not the id asked for
     assert result.providers
     assert all(one.startswith("gen-emb-") for one in result.request_ids)
     assert len(result.request_ids) == 1

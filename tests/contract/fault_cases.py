@@ -499,7 +499,7 @@ C = [
         }.items()
     ),
     Case("C20-missing", [[send(response(embeddings(ROW)))]], check=lambda r: r.usage.cost is None),
-    Case("C21", [[good(model="other/model")]], check=lambda r: r.model == "other/model"),
+    Case("C21", [[good(model="other/model")]], check=lambda r: r.upstream_model == "other/model"),
     *(
         status(
             f"C22-{name}",

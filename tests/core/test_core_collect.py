@@ -137,7 +137,11 @@ def test_what_came_with_the_answers_is_gathered():
     rows.accept(range(1, 2), body([1.0], model="second", provider="Q", id="2"))
     rows.accept(range(2, 3), body([1.0], provider="P"))
     result = rows.result(None, normalize=False)
-    assert (result.model, result.providers, result.request_ids) == ("first", ("P", "Q"), ("1", "2"))
+    assert (result.upstream_model, result.providers, result.request_ids) == (
+        "first",
+        ("P", "Q"),
+        ("1", "2"),
+    )
     assert rows.host == "P"
 
 
