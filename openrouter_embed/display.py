@@ -122,6 +122,13 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
+def price_of(usd: float | None) -> str:
+    """Return USD for a million tokens, as the command line shows it."""
+    if usd is None:
+        return "?"
+    return f"{usd * 1e6:g}" if usd else "free"
+
+
 class ModelList(list["ModelInfo"]):
     """Models as `models()` returns them: a list that a notebook shows as a table."""
 
@@ -138,7 +145,7 @@ class ModelList(list["ModelInfo"]):
         return head, [
             [
                 model.id,
-                "?" if model.price is None else f"{model.price * 1e6:g}",
+                price_of(model.price),
                 f"{model.context_length:,}" if model.context_length else "?",
                 str(model.profile.dimensions or "?"),
                 ", ".join(model.modalities),

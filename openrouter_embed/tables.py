@@ -3,7 +3,7 @@
 Rules of this file:
 - Cells are texts already; a column of figures is aligned to the right.
 - Text fits the width it is given: the widest column is cut, never wrapped.
-- HTML is one plain escaped `<table>` without script or style, so that every theme can dress it.
+- HTML is one plain escaped `<table>` without script, colours or sizes: every theme can dress it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NARROWEST: Final = 12
 """Characters that a column keeps when a table is cut to a width."""
+SMALLEST: Final = 1e-6
+"""USD below which digits say nothing to anybody."""
 _FIGURE: Final = re.compile(r"[<~]?[-$]?[\d,.]+(e-\d+)?( ?(%|k|M|s|ms))?|\?|-|free")
 
 
@@ -64,7 +66,8 @@ def cut(text: str, size: int) -> str:
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """Return a table for a notebook; every cell is escaped."""
     figures = [_is_figures([str(row[at]) for row in rows]) for at in range(len(head))]
-    align = [' align="right"' if right else ' align="left"' for right in figures]
+    # Notebooks set every cell to the right unless it says otherwise itself.
+    align = [f' style="text-align: {"right" if right else "left"}"' for right in figures]
     top = "".join(f"<th{how}>{escaped(name)}</th>" for how, name in zip(align, head, strict=True))
     body = "".join(
         "<tr>"
@@ -87,6 +90,8 @@ def money(usd: float | None) -> str:
         return "?"
     if usd == 0:
         return "$0"
+    if usd < SMALLEST:
+        return f"<${SMALLEST:f}"
     if usd >= 1:
         return f"${usd:,.2f}"
     digits = 1 - math.floor(math.log10(abs(usd)))  # two figures that count

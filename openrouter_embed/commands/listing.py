@@ -17,6 +17,7 @@ from openrouter_embed import tables
 from openrouter_embed.catalogue import ModelInfo, read_models
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.commands.colours import paint
+from openrouter_embed.display import price_of
 from openrouter_embed.errors import ConfigurationError, TransportError
 
 if TYPE_CHECKING:
@@ -124,19 +125,13 @@ def _row(model: ModelInfo) -> list[str]:
     profile = model.profile
     return [
         model.id,
-        _price(model),
+        price_of(model.price),
         str(profile.dimensions or "?"),
         _media(_takes(model)),
         f"{model.context_length:,}" if model.context_length else "?",
         describe_role(profile, "query"),
         describe_role(profile, "document"),
     ]
-
-
-def _price(model: ModelInfo) -> str:
-    if model.price is None:
-        return "?"
-    return f"{model.price * 1e6:g}" if model.price else "free"
 
 
 def _record(model: ModelInfo) -> dict[str, Any]:
