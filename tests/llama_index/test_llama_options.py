@@ -19,7 +19,8 @@ from openrouter_embed.emulator import Emulator
 OPERATIONAL = {
     "api_key", "encoding_format", "user", "app_url", "app_title", "app_categories",
     "default_headers", "timeout", "deadline", "max_retries", "max_concurrency",
-    "max_batch_inputs", "max_batch_tokens", "limiter", "pacer", "max_cost", "cache", "refresh", "cache_only",
+    "max_batch_inputs", "max_batch_tokens", "limiter", "pacer",
+    "max_cost", "cache", "refresh", "cache_only",
     "proxy", "ca_bundle",
     "session", "on_progress", "session_id", "trace", "router_cache",
 }  # fmt: skip
