@@ -35,6 +35,7 @@ def _shown(inputs: object, listener: Listener | None) -> Generator[Listener]:
     def show(progress: Progress) -> None:
         if display.total != progress.total:
             display.total = progress.total
+        display.set_postfix_str(str(progress.usage), refresh=False)
         display.update(progress.done - display.n)
         if listener is not None:
             listener(progress)

@@ -41,9 +41,9 @@ from openrouter_embed.core.wire import (
     Wait,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError
+from openrouter_embed.route import find_route
 from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
-from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import FramingError, Table, check_head
 
 if TYPE_CHECKING:

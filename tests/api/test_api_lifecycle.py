@@ -284,4 +284,6 @@ def test_progress_is_told_request_by_request_up_to_the_end(make):
 
 def test_a_progress_bar_is_shown_on_request(make, capsys):
     make().embed(["a", "b"], progress=True)
-    assert "2/2" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "2/2" in shown
+    assert "1 request" in shown  # beside the rate: tokens, cost so far and requests

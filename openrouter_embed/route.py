@@ -1,6 +1,7 @@
 """The way to the server: proxy and certificates, worked out once and the same for both shells.
 
 Rules of this file:
+- A function of options and environment: nothing is sent, and neither HTTP library is loaded.
 - An option wins over the environment. `.netrc` is never read; a proxy's password is never shown.
 - A TLS context takes some 60 ms to make, so one is made per CA bundle and shared.
 """
