@@ -319,7 +319,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Raises:
             EmbeddingError: As `embed_documents`.
         """
-        return self._embed(read_query(text), "query", overrides)[0]
+        return list(self._embed(read_query(text), "query", overrides)[0])
 
     @spelled_out(EmbedOptions, per_call=True)
     @guarded
@@ -379,7 +379,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         Raises:
             EmbeddingError: As `embed_documents`.
         """
-        return (await self._aembed(read_query(text), "query", overrides))[0]
+        return list((await self._aembed(read_query(text), "query", overrides))[0])
 
     @spelled_out(EmbedOptions, per_call=True)
     @aguarded

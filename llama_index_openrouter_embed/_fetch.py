@@ -89,7 +89,7 @@ def _table(items: Sequence[Item], result: EmbeddingResult) -> dict[Item, Vector]
 def _arrived(items: Sequence[Item], result: EmbeddingResult | None) -> dict[Item, Vector]:
     if result is None or not len(result):
         return {}
-    return {item: result[at] for at, item in enumerate(items) if at not in result.failures}
+    return {item: list(result[at]) for at, item in enumerate(items) if at not in result.failures}
 
 
 def _in_order(

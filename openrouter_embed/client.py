@@ -329,7 +329,7 @@ class EmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return self.embed([text], role="query")[0]
+        return list(self.embed([text], role="query")[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded
@@ -540,7 +540,7 @@ class AsyncEmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return (await self.embed([text], role="query"))[0]
+        return list((await self.embed([text], role="query"))[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded

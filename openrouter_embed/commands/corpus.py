@@ -7,6 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 import ast
+import functools
 import pathlib
 import sysconfig
 from dataclasses import dataclass
@@ -34,10 +35,9 @@ class Doc:
 
 def read_corpus(limit: int) -> list[Doc]:
     """Return up to `limit` documented things of the standard library, spread over all of it."""
-    root = pathlib.Path(sysconfig.get_path("stdlib"))
-    docs = [doc for path in sorted(root.rglob("*.py")) for doc in _documented(root, path)]
+    docs = _all_documented()
     if limit >= len(docs):
-        return docs
+        return list(docs)
     first = [doc for doc in docs if doc.name in _KEPT]
     rest = [doc for doc in docs if doc.name not in _KEPT]
     room = max(0, limit - len(first))
@@ -57,6 +57,13 @@ def labelled(docs: list[Doc]) -> tuple[list[str], dict[int, set[int]]]:
     ]
     kept = [(question, found) for question, found in answered if found]
     return [question for question, _ in kept], dict(enumerate(found for _, found in kept))
+
+
+@functools.cache
+def _all_documented() -> tuple[Doc, ...]:
+    """Parse the library once, which takes some seconds."""
+    root = pathlib.Path(sysconfig.get_path("stdlib"))
+    return tuple(doc for path in sorted(root.rglob("*.py")) for doc in _documented(root, path))
 
 
 def _documented(root: pathlib.Path, path: pathlib.Path) -> Iterator[Doc]:
