@@ -199,7 +199,10 @@ class AdaptiveLimit:
         if signal is Signal.FINE:
             self._answered(took)
             self.luck.succeeded(ticket.number)
-            if self.crowd > ticket.crowd and ticket.epoch == self.epoch:
+            # A few at once are tried again whoever asked: calls one after the other are never held
+            # back by a small level, and would otherwise lose some of it with every chance refusal.
+            held_back = self.crowd > ticket.crowd or self.level < min(FEW, self.highest)
+            if held_back and ticket.epoch == self.epoch:
                 self._grow()
         elif signal is Signal.THROTTLED:
             self.luck.failed(ticket.number)

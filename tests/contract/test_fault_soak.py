@@ -35,13 +35,13 @@ def make_faults():
         dice = chance.random()
         if dice < 0.05:
             return 503, {}, b"busy"
-        if dice < 0.08:
+        if dice < 0.052:  # few: a client that is refused though it is alone goes more slowly
             return 429, {}, b'{"error":{"code":429,"message":"slow down"}}'
-        if dice < 0.10:
+        if dice < 0.072:
             return 0, {}, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"
-        if dice < 0.12:
+        if dice < 0.092:
             return 200, {}, b'{"error":{"code":502,"message":"upstream"}}'
-        if dice < 0.14:
+        if dice < 0.112:
             rows = rows[:-1]
         chance.shuffle(rows)
         return 200, {}, json.dumps({"data": rows}).encode()

@@ -679,3 +679,21 @@ def test_a_refusal_opens_the_limit_too():
 def test_a_limit_that_cannot_grow_is_open_from_the_start():
     pacer, _ = callers(1, START - 1)
     assert pacer.opened
+
+
+def test_calls_one_after_the_other_are_not_slowed_by_a_chance_refusal_now_and_then():
+    """One in a hundred is refused: nothing holds these calls back, so nothing else would recover."""
+    pacer, now = Pacer(64), 0.0
+    for number in range(5000):
+        ticket = pacer.enter(now, wake_nobody)
+        while not isinstance(ticket, Ticket):
+            now = now + 0.1 if ticket.until is None else max(now, ticket.until)
+            ticket = pacer.enter(now, wake_nobody)
+        now += 0.1
+        refused = number % 100 == 99
+        pacer.release(ticket, Signal.THROTTLED if refused else Signal.FINE, 0.1)
+    assert now < 5000 * 0.1 * 1.2
+
+
+def wake_nobody():
+    """Nobody waits elsewhere."""
