@@ -682,7 +682,7 @@ def test_a_limit_that_cannot_grow_is_open_from_the_start():
 
 
 def test_calls_one_after_the_other_are_not_slowed_by_a_chance_refusal_now_and_then():
-    """One in a hundred is refused: nothing holds these calls back, so nothing else would recover."""
+    """One in a hundred is refused, and nothing holds these calls back."""
     pacer, now = Pacer(64), 0.0
     for number in range(5000):
         ticket = pacer.enter(now, wake_nobody)
