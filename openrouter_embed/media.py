@@ -170,7 +170,7 @@ class MediaInput:
         name = _OTHER_NAMES.get(name, name)
         if not _FORMAT.fullmatch(name):
             raise ConfigurationError(f"`format` is a short name such as {cls._example()!r}.")
-        others = frozenset().union(*_FAMILIES.values()) - _FAMILIES[cls.kind]
+        others = frozenset[str]().union(*_FAMILIES.values()) - _FAMILIES[cls.kind]
         if name in others or name in _IMAGES:
             raise ConfigurationError(f"The format {name!r} is no {cls.kind}'s.")
         return name

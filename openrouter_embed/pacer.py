@@ -64,7 +64,8 @@ _PACERS: weakref.WeakSet[Pacer] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for pacer in list(_PACERS):
-        pacer._begin()  # noqa: SLF001 - what is in flight is the parent's
+        # What is in flight is the parent's.
+        pacer._begin()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 if hasattr(os, "register_at_fork"):

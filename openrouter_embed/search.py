@@ -29,13 +29,15 @@ def similarity(a: Any, b: Any) -> NDArray[np.float32]:
     Raises:
         ConfigurationError: These are no vectors, or of different widths.
     """
-    left, right = _rows("a", a), _rows("b", b)
+    left: Any = _rows("a", a)
+    right: Any = _rows("b", b)
     if left.shape[-1] != right.shape[-1]:
         raise ConfigurationError(
             f"`a` has vectors of {left.shape[-1]} components, `b` of {right.shape[-1]}: only "
             "vectors of one model and width can be compared."
         )
-    cosines: NDArray[np.float32] = _unit(left) @ _unit(right).T
+    turned: Any = _unit(right)
+    cosines: NDArray[np.float32] = _unit(left) @ turned.T
     return cosines
 
 
@@ -71,7 +73,7 @@ def nearest(vectors: Vectors, query: Any, k: int) -> list[tuple[int, float]]:
     """
     if type(k) is not int or k < 1:
         raise ConfigurationError("`k` must be a whole number of at least 1.")
-    asked = _rows("query", query)
+    asked: Any = _rows("query", query)
     if asked.ndim == 2 and len(asked) != 1:
         raise ConfigurationError(
             f"`query` must be one vector, not {len(asked)}: embed the query with "

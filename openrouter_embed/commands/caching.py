@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from openrouter_embed.cache import CacheStats
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
+    from openrouter_embed.commands.parsers import Commands
 
 _DAY: Final = 86400.0
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Mapping, Sequence
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
+    from openrouter_embed.commands.parsers import Commands
 
 
 def add_compare(commands: Commands) -> None:

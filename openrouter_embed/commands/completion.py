@@ -14,7 +14,7 @@ from openrouter_embed.errors import ConfigurationError
 if TYPE_CHECKING:
     import argparse
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
+    from openrouter_embed.commands.parsers import Commands
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -25,7 +25,11 @@ def add_completion(commands: Commands, parser: argparse.ArgumentParser) -> None:
         "completion", help="print the script that completes commands in your shell"
     )
     command.add_argument("shell", choices=SHELLS, help="for example: source <(… completion bash)")
-    command.set_defaults(run=lambda options: _run(parser, options.shell))
+
+    def run(options: argparse.Namespace) -> int:
+        return _run(parser, options.shell)
+
+    command.set_defaults(run=run)
 
 
 def _run(parser: argparse.ArgumentParser, shell: str) -> int:

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from openrouter_embed.commands.parsers import Commands
     from openrouter_embed.options.models import ModelProfile
-
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
 
 STORED: Final = "October 2026"
 """When the emulator's catalogue was written down."""
@@ -107,7 +106,8 @@ def _media(kinds: tuple[str, ...]) -> str:
 
 def model_table(models: list[ModelInfo], width: int = 80) -> str:
     """Return models as a table of at most `width` characters a line."""
-    head, rows = list(_HEAD), [_row(model) for model in models]
+    head: list[str] = list(_HEAD)
+    rows = [_row(model) for model in models]
     for spare in _SPARE:
         if tables.width_of(head, rows) <= width:
             break

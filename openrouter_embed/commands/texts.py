@@ -7,7 +7,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib
 import json
 import pathlib
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -95,16 +97,13 @@ def _table(delimiter: str) -> Callable[[str], Iterator[dict[str, Any]]]:
 
 
 def _parquet(path: str) -> Iterator[dict[str, Any]]:
-    try:
-        import pyarrow.parquet as parquet  # noqa: PLC0415, PLR0402 - only for such files
-    except ModuleNotFoundError:
-        missing = True
-    else:
-        for batch in parquet.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-        return
-    if missing:
+    parquet: Any = None
+    with contextlib.suppress(ModuleNotFoundError):
+        parquet = importlib.import_module("pyarrow.parquet")  # only for such files
+    if parquet is None:
         raise ConfigurationError(f"`{path}` is Parquet, which needs pyarrow: pip install pyarrow.")
+    for batch in parquet.ParquetFile(path).iter_batches():
+        yield from batch.to_pylist()
 
 
 _READERS: Final[dict[str, Callable[[str], Iterator[dict[str, Any]]]]] = {

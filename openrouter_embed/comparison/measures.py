@@ -9,7 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Figures = NDArray[np.float64]
 
+_np: Final[Any] = np
+"""numpy where its types leave checkers in the dark."""
 DIGITS: Final = 6
 """Digits of a cosine that count: float32 has no more."""
 AT_ONCE: Final = 256
@@ -64,10 +66,12 @@ def rank(
 ) -> NDArray[np.int64]:
     """Return the indexes of each query's first k documents, best first: int64 `(q, k)`."""
     k = min(k, len(documents))
-    asked, known = unit_rows(queries), unit_rows(documents)
+    asked: Any = unit_rows(queries)
+    known: Any = unit_rows(documents)
     found = np.empty((len(asked), k), dtype=np.int64)
     for start in range(0, len(asked), AT_ONCE):
-        part = np.round((asked[start : start + AT_ONCE] @ known.T).astype(np.float64), DIGITS)
+        cosines: Any = asked[start : start + AT_ONCE] @ known.T
+        part: Figures = _np.round(cosines.astype(np.float64), DIGITS)
         if relevant is not None:
             _tie_against(part, relevant[start : start + AT_ONCE])
         found[start : start + len(part)] = _best(part, k)
@@ -80,11 +84,11 @@ def _tie_against(scores: Figures, relevant: Sequence[Collection[int]]) -> None:
         row[list(wanted)] -= 0.5 * 10.0**-DIGITS
 
 
-def _best(scores: Figures, k: int) -> NDArray[np.int64]:
+def _best(scores: Any, k: int) -> NDArray[np.int64]:
     if k < scores.shape[1]:
-        nearest = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        nearest = _np.argpartition(-scores, k - 1, axis=1)[:, :k]
     else:
-        nearest = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+        nearest = _np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     near = np.take_along_axis(scores, nearest, axis=1)
     order = np.lexsort((nearest, -near), axis=1)
     best: NDArray[np.int64] = np.take_along_axis(nearest, order, axis=1)
@@ -99,13 +103,13 @@ def score(found: NDArray[np.int64], relevant: Sequence[Collection[int]], k: int)
         relevant: The documents that each query should find, at least one each.
         k: How many of the first are looked at.
     """
-    hits = np.array(
+    hits = _np.array(
         [np.isin(row, list(wanted)) for row, wanted in zip(found, relevant, strict=True)]
     ).reshape(len(found), -1)
     total = np.array([len(set(wanted)) for wanted in relevant], dtype=np.float64)
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(total, k).astype(int)]
-    ranks = np.arange(1, hits.shape[1] + 1)
+    ranks = _np.arange(1, hits.shape[1] + 1)
     return Scores(
         ndcg=(hits * discounts[: hits.shape[1]]).sum(axis=1) / ideal,
         recall_1=hits[:, 0] / total,
@@ -138,5 +142,5 @@ def interval(means: Figures) -> tuple[float, float]:
 
 def agreement(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     """Return the mean share of documents that two rankings have in common, from 0 to 1."""
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(one, other, strict=True)]
-    return float(np.mean(shared) / max(1, one.shape[1]))
+    shared: list[int] = [len(set(a) & set(b)) for a, b in zip(one, other, strict=True)]
+    return sum(shared) / max(1, one.size)

@@ -18,7 +18,9 @@ from openrouter_embed import tables
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Column = tuple[str, Callable[["ModelScore"], str]]
 
 FEW: Final = 30
 """Queries below which figures are called rough."""
@@ -144,11 +146,11 @@ class Comparison:
         return [about, *filter(None, [self.conclusion]), *pairs, *failed]
 
     @property
-    def _columns(self) -> list[tuple[str, Any]]:
+    def _columns(self) -> list[Column]:
         told = self.kind != "agreement"
         return [column for column in _COLUMNS if told or column[0] not in _QUALITY]
 
-    def _cells(self, columns: Sequence[tuple[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    def _cells(self, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
         head = [name.format(k=self.k) for name, _ in columns]
         rows = [[cell(row) for _, cell in columns] for row in self.rows]
         short = [row.model.rpartition("/")[2] for row in self.rows]
@@ -196,7 +198,7 @@ def _half(row: ModelScore) -> str:
 _QUALITY: Final = frozenset({"nDCG@{k}", "±", "R@1", "R@{k}", "MRR", "verdict"})
 _SPARE: Final = ("MRR", "R@1", "width", "R@{k}", "±", "docs")
 """Columns in the order in which a narrow table does without them."""
-_COLUMNS: Final[Sequence[tuple[str, Any]]] = (
+_COLUMNS: Final[Sequence[Column]] = (
     ("model", lambda row: row.model),
     ("width", lambda row: "-" if row.dimensions is None else str(row.dimensions)),
     ("$/M", lambda row: tables.money(row.cost_per_million)),

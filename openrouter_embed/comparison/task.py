@@ -51,7 +51,7 @@ def make_tasks(documents: object, queries: object, relevant: object) -> list[Tas
         if asked is None:
             raise ConfigurationError("`relevant` says what queries should find: pass `queries`.")
         return [_labelled(texts, asked, read_relevant(relevant, len(asked), len(texts)))]
-    tasks = [Task("agreement", texts, asked, (frozenset(),) * len(asked))] if asked else []
+    tasks = [Task("agreement", texts, asked, (frozenset[int](),) * len(asked))] if asked else []
     made = self_made(texts)
     if made is not None:
         tasks.append(made)

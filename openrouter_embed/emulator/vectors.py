@@ -315,5 +315,6 @@ def _scaled(
         norms *= (max(native, width) / width) ** 0.5
     scaled = rows.astype(np.float64) * (norm / np.maximum(norms, 1e-12))
     if scale == "steps":
-        return np.asarray(np.clip(np.rint(scaled * _STEPS), -_STEPS, _STEPS - 1) / _STEPS)
+        steps = np.minimum(np.maximum(np.rint(scaled * _STEPS), -_STEPS), _STEPS - 1)
+        return np.asarray(steps / _STEPS)
     return np.asarray(np.round(scaled, DECIMALS), np.float64)

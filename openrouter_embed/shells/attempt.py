@@ -15,7 +15,7 @@ import socket
 import threading
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -98,12 +98,12 @@ class _Tracked:
     """Mixed into a pool: tells the attempt which connection serves it."""
 
     def _validate_conn(self, conn: Any) -> None:
-        validate: Any = super()._validate_conn  # type: ignore[misc]
+        validate = cast("Callable[[Any], None]", super()._validate_conn)  # type: ignore[misc]
         attempt = current.get()
         if attempt is None:
             validate(conn)
         else:
-            attempt.serve_by(conn, lambda: validate(conn))
+            attempt.serve_by(conn, functools.partial(validate, conn))
 
 
 @functools.cache
@@ -111,11 +111,15 @@ def _tracked(pool: type) -> type:
     return type(f"Tracked{pool.__name__}", (_Tracked, pool), {})
 
 
+def _close(pool: Any) -> None:
+    pool.close()
+
+
 def _track(manager: Any) -> Any:
     kinds = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _tracked(kind) for scheme, kind in kinds.items()}
     # Closing closes idle connections now; of itself urllib3 leaves them to the garbage collector.
-    manager.pools.dispose_func = lambda pool: pool.close()
+    manager.pools.dispose_func = _close
     return manager
 
 
