@@ -123,6 +123,7 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/generate.py", "--check")
     session.run("python", "benchmarks/chart.py", "--check")
     session.run("python", "benchmarks/report.py", "--check")
+    session.run("python", "benchmarks/pacing.py", "--check")
 
 
 @nox.session
