@@ -60,7 +60,8 @@ def test_b5_b12_what_is_no_head_ends_by_the_deadline_at_the_latest(shell, act):
     with FaultServer([act]) as server, no_backoff():
         seen = run(shell, [TEXT], {"base_url": server.url, "deadline": 0.3})
     assert type(seen.error) in (DeadlineExceededError, TransportError)
-    assert seen.elapsed < 0.3 + slack()
+    # An endless flood is written by a thread of this very process, which takes its turns, too.
+    assert seen.elapsed < 0.3 + 6 * slack()
 
 
 @slow
