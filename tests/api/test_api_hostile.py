@@ -316,7 +316,9 @@ class TestHangs:
         client.embed("a")
         assert len(asked) == 1
 
-    def test_closing_ends_a_fetch_at_once_and_sends_nothing_more(self, unavailable):
+    def test_closing_ends_a_fetch_at_once_and_sends_nothing_more(self, unavailable, monkeypatch):
+        # Long pauses: else chance may make the few attempts of a fetch end before it is closed.
+        monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 7.0)
         hits, url = unavailable
         client = EmbeddingClient(SMALL, api_key="k", base_url=url, max_retries=50)
         closer = threading.Timer(0.3, client.close)
