@@ -248,7 +248,7 @@ class Engine:
             on_landed=self._landed,
             on_refused=self._refused,
             on_usage=self._add_usage,
-            on_retry=Herald(settings.model),
+            on_retry=Herald(settings.model, getattr(on_progress, "retried", None)),
             on_progress=on_progress,
             cache=cache,
         )

@@ -12,6 +12,8 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openrouter_embed.core.notice import Notice
 
 LOGGER: Final = logging.getLogger("openrouter_embed")
@@ -22,8 +24,9 @@ PATIENCE: Final = 3.0
 class Herald:
     """Tells of one call's retries."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, also: Callable[[], None] | None = None) -> None:
         self._model = model
+        self._also = also
         self._began: float | None = None
         self._warned = False
         self._retries = 0
@@ -31,6 +34,8 @@ class Herald:
     def __call__(self, notice: Notice) -> None:
         """Tell of a retry; once the call will have retried for 3 seconds, warn, too."""
         self._retries += 1
+        if self._also is not None:
+            self._also()
         if self._began is None:
             self._began = notice.now
         if LOGGER.isEnabledFor(logging.INFO):

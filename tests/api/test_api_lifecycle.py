@@ -287,3 +287,14 @@ def test_a_progress_bar_is_shown_on_request(make, capsys):
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "1 request" in shown  # beside the rate: tokens, cost so far and requests
+
+
+def test_a_progress_bar_counts_what_was_tried_again(make, emulate, capsys, monkeypatch):
+    monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.0)
+
+    def busy_once(number, _):
+        return (503, {}, b"busy") if number == 1 else None
+
+    server = emulate(faults=busy_once)
+    make(base_url=server.base_url).embed(["a", "b"], progress=True)
+    assert "1 retried" in capsys.readouterr().err
