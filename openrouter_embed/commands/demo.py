@@ -8,7 +8,6 @@ Rules of this file:
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -21,10 +20,11 @@ from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.commands.colours import paint
+from openrouter_embed.commands.compare import server
 from openrouter_embed.commands.corpus import Doc, read_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from openrouter_embed.result import Usage
 
@@ -58,7 +58,7 @@ def run(model: str, limit: int, questions: Sequence[str], key: str | None) -> in
     """Embed the corpus through both frameworks, ask, and print the answers."""
     docs = read_corpus(limit)
     asked = list(questions) or list(QUESTIONS)
-    with _server(key) as options:
+    with server(key, _quiet) as options:
         _announce(model, docs, options, live=key is not None)
         left = _langchain(model, docs, asked, options)
         right = _llama_index(model, docs, asked, options)
@@ -68,15 +68,8 @@ def run(model: str, limit: int, questions: Sequence[str], key: str | None) -> in
     return 0
 
 
-@contextmanager
-def _server(key: str | None) -> Generator[dict[str, Any]]:
-    if key is not None:
-        yield {}
-        return
-    from openrouter_embed.emulator import Emulator  # noqa: PLC0415 - only without a key
-
-    with Emulator() as emulator:
-        yield {"api_key": "emulated", "base_url": emulator.base_url}
+def _quiet(_: str) -> None:
+    """Leave it to the announcement, which says more."""
 
 
 def _announce(model: str, docs: Sequence[Doc], options: dict[str, Any], *, live: bool) -> None:
