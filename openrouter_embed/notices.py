@@ -22,18 +22,22 @@ PATIENCE: Final = 3.0
 
 
 class Herald:
-    """Tells of one call's retries."""
+    """Tells of one call's retries.
+
+    Attributes:
+        retries: How many there were.
+    """
 
     def __init__(self, model: str, also: Callable[[], None] | None = None) -> None:
         self._model = model
         self._also = also
         self._began: float | None = None
         self._warned = False
-        self._retries = 0
+        self.retries = 0
 
     def __call__(self, notice: Notice) -> None:
         """Tell of a retry; once the call will have retried for 3 seconds, warn, too."""
-        self._retries += 1
+        self.retries += 1
         if self._also is not None:
             self._also()
         if self._began is None:
@@ -52,7 +56,7 @@ class Herald:
             self._warned = True
             LOGGER.warning(
                 "Still retrying after %d failures: %s It goes on %s.",
-                self._retries,
+                self.retries,
                 notice.cause,
                 _how_long(notice),
                 extra=self._extra(notice),
@@ -64,7 +68,7 @@ class Herald:
             "kind": notice.kind,
             "attempt": notice.attempts,
             "attempts_allowed": notice.allowed,
-            "retries": self._retries,
+            "retries": self.retries,
             "wait": round(notice.wait, 3),
             "elapsed": round(notice.now - (self._began or notice.now), 3),
             "ends_in": None if notice.ends is None else round(notice.ends - notice.now, 3),
