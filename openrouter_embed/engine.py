@@ -8,7 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -24,7 +23,7 @@ from openrouter_embed.errors import (
     MultipleProvidersWarning,
 )
 from openrouter_embed.guard import printable
-from openrouter_embed.notices import Herald
+from openrouter_embed.notices import LOGGER, Herald, extras
 from openrouter_embed.options.checks import AUTO, encodable
 from openrouter_embed.options.names import near_models, unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
@@ -254,6 +253,7 @@ class Engine:
             on_refused=self._refused,
             on_usage=self._add_usage if seen is None else seen.hearing(self._add_usage),
             on_retry=herald,
+            on_turn=herald.turn,
             on_progress=on_progress,
             cache=cache,
         )
@@ -376,6 +376,7 @@ class Engine:
         if job.listener.complaint:
             _warn(job.listener.complaint, UserWarning)
         for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            LOGGER.info("%s", sentence, extra=extras("cache"))
             _warn(sentence, CacheWarning)
         result = job.result()
         if seen is not None:
@@ -515,7 +516,7 @@ def _warn(message: str, category: type[Warning]) -> None:
     try:
         warnings.warn(message, category, stacklevel=5)
     except Warning:
-        logging.getLogger("openrouter_embed").warning("%s", message)
+        LOGGER.warning("%s", message, extra=extras("warning"))
 
 
 def check_call(role: object, input_type: object, on_error: object) -> None:

@@ -10,12 +10,12 @@ Rules of this file:
 from __future__ import annotations
 
 import functools
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed.clock import monotonic
 from openrouter_embed.core.notice import kind_of_error
 from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.notices import LOGGER, extras
 from openrouter_embed.result import Usage
 from openrouter_embed.telemetry.names import (
     ERROR_TYPE,
@@ -67,9 +67,8 @@ def begin(settings: Settings) -> Observation | None:
 
 @functools.cache
 def _complain(kind: str) -> None:
-    log = logging.getLogger("openrouter_embed")
-    extra = {"openrouter_embed.kind": "telemetry"}
-    log.warning("OpenTelemetry failed with %s; calls go on unseen.", kind, extra=extra)
+    said = "OpenTelemetry failed with %s; calls go on unseen."
+    LOGGER.warning(said, kind, extra=extras("telemetry", kind=kind))
 
 
 class _Tools:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from urllib.parse import urlsplit
@@ -159,12 +160,10 @@ async def test_a_cancelled_call_says_so_and_what_was_paid(watch, special, door):
 
 
 def test_ctrl_c_ends_the_span_of_a_synchronous_call(watch, special):
-    import _thread
-
     def interrupt():
         while not server.stats.in_flight:
             time.sleep(0.01)
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     server = special(latency=30.0)
     thread = threading.Thread(target=interrupt)
