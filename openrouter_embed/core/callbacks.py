@@ -14,6 +14,7 @@ from openrouter_embed.core.notice import Notice, Turn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openrouter_embed.core.backlog import Batch
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.kept import CallCache
     from openrouter_embed.core.level import Signal
@@ -74,18 +75,25 @@ class Callbacks:
         self.on_turn(Turn.of(event, error, count, wait))
 
     def retrying(
-        self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]
+        self,
+        call: Call,
+        error: EmbeddingError,
+        batch: Batch,
+        moments: tuple[float, float],
+        *,
+        waits: bool,
     ) -> None:
         """Tell of a retry.
 
         Args:
             call: Says how many there may be, and until when.
             error: Why it is tried again.
-            attempts: Requests sent so far for what failed.
+            batch: What failed.
             moments: Now, and when it is tried again (monotonic seconds).
+            waits: Whether it only waits for its turn, so that attempts are not counted.
         """
-        allowed, times = call.settings.max_retries, (*moments, call.deadline)
-        self.on_retry(Notice.of(error, attempts, allowed, times))
+        allowed, times = None if waits else call.settings.max_retries, (*moments, call.deadline)
+        self.on_retry(Notice.of(error, batch.attempts, allowed, times))
 
 
 class Listener:
