@@ -14,6 +14,8 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
+from openrouter_embed.core.retry import PATIENCE as SERVED_WITHIN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,10 +49,10 @@ class Herald:
             self._began = notice.now
         if LOGGER.isEnabledFor(logging.INFO):
             LOGGER.info(
-                "Retry in %.1f s, attempt %d of %d: %s",
+                "Retry in %.1f s, attempt %d%s: %s",
                 notice.wait,
                 notice.attempts + 1,
-                notice.allowed,
+                "" if notice.allowed is None else f" of {notice.allowed}",
                 notice.cause,
                 extra=self._extra("retry", notice),
             )
@@ -109,7 +111,12 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def _how_long(notice: Notice) -> str:
-    limit = f"up to {notice.allowed} attempts per request"
-    if notice.ends is None:
-        return f"for {limit}, without an end in time: `deadline=` sets one"
-    return f"for {max(0.0, notice.ends - notice.now):.0f} more seconds, {limit}"
+    limit = f", up to {notice.allowed} attempts per request" if notice.allowed else ""
+    if notice.ends is not None:
+        return f"for {max(0.0, notice.ends - notice.now):.0f} more seconds{limit}"
+    if limit:
+        return f"for{limit[1:]}, without an end in time: `deadline=` sets one"
+    return (
+        f"until its turn comes, or nothing was served for {SERVED_WITHIN:.0f} seconds: `deadline=` "
+        "sets another end"
+    )

@@ -74,7 +74,13 @@ class Callbacks:
         self.on_turn(Turn.of(event, error, count, wait))
 
     def retrying(
-        self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]
+        self,
+        call: Call,
+        error: EmbeddingError,
+        attempts: int,
+        moments: tuple[float, float],
+        *,
+        waits: bool,
     ) -> None:
         """Tell of a retry.
 
@@ -83,8 +89,9 @@ class Callbacks:
             error: Why it is tried again.
             attempts: Requests sent so far for what failed.
             moments: Now, and when it is tried again (monotonic seconds).
+            waits: Whether it only waits for its turn, so that attempts are not counted.
         """
-        allowed, times = call.settings.max_retries, (*moments, call.deadline)
+        allowed, times = None if waits else call.settings.max_retries, (*moments, call.deadline)
         self.on_retry(Notice.of(error, attempts, allowed, times))
 
 

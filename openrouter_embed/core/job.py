@@ -328,7 +328,9 @@ class Job:
         retries, causes = batch.retries + 1, (*batch.causes, verdict.cause)
         again = replace(batch, retries=retries, causes=causes, waits=batch.waits + waits)
         self._backlog.put_back(again, ready, halved=halved)
-        self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
+        self._callbacks.retrying(
+            self._call, verdict.error, batch.attempts, (now, ready), waits=waits
+        )
         return True
 
     def _follow_suspects(self) -> None:

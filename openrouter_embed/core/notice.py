@@ -23,7 +23,7 @@ class Notice:
         cause: Why, in a sentence.
         kind: A transport fault's kind, an API error's status, or the name of another error.
         attempts: Requests sent so far for the part that failed.
-        allowed: Requests that may be sent for it in all.
+        allowed: Requests that may be sent for it in all; `None` while it only waits for its turn.
         wait: Seconds until the next.
         now: When this was decided (monotonic seconds).
         ends: When the call ends at the latest (monotonic seconds); `None` for no end.
@@ -32,7 +32,7 @@ class Notice:
     cause: str
     kind: str
     attempts: int
-    allowed: int
+    allowed: int | None
     wait: float
     now: float
     ends: float | None
@@ -42,7 +42,7 @@ class Notice:
         cls,
         error: EmbeddingError,
         attempts: int,
-        max_retries: int,
+        max_retries: int | None,
         moments: tuple[float, float, float | None],
     ) -> Notice:
         """Make the notice of a failure that is not final.
@@ -50,7 +50,7 @@ class Notice:
         Args:
             error: The failure.
             attempts: Requests sent so far for what failed.
-            max_retries: Attempts allowed beyond the first.
+            max_retries: Attempts allowed beyond the first; `None` if they are not counted.
             moments: Now, when it is tried again, and when the call ends (monotonic seconds).
         """
         now, ready, ends = moments
@@ -58,7 +58,7 @@ class Notice:
             cause=cause_of(error),
             kind=kind_of_error(error),
             attempts=attempts,
-            allowed=1 + max_retries,
+            allowed=None if max_retries is None else 1 + max_retries,
             wait=ready - now,
             now=now,
             ends=ends,
