@@ -17,6 +17,7 @@ from collections.abc import AsyncIterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from openrouter_embed import keeping
 from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
@@ -299,21 +300,22 @@ class EmbeddingClient(_Client):
     def _drive(self, make: Callable[[Wake], Work]) -> Work:
         from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
 
-        engine = self._engine
+        connections = self._engine.connections
         inbox = Inbox()
         wake = inbox.wake
         work = make(wake)
-        engine.enter(wake)
+        connections.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
             if work.keeps:
-                engine.recall(work)
-            drive(work, inbox, engine.requests, engine.settings)
+                keeping.recall(work)
+            drive(work, inbox, connections.requests, self._engine.settings)
         finally:
             _thread.depth -= 1
-            engine.leave(wake, work)
+            connections.leave(wake)
             if work.keeps:
-                engine.flush(work)
+                keeping.leave(work)
+                keeping.flush(work)
         return work
 
     @guarded
@@ -514,19 +516,21 @@ class AsyncEmbeddingClient(_Client):
         import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
 
         shell = await _aiohttp_shell()
-        engine = self._engine
+        connections = self._engine.connections
         bell = shell.Bell()
         wake = bell.ring_threadsafe
         work = make(wake)
-        engine.enter(wake)
+        connections.enter(wake)
         try:
             if work.keeps:
-                await asyncio.to_thread(engine.recall, work)
-            await shell.drive(work, bell, engine.aiohttp, engine.settings)
+                await asyncio.to_thread(keeping.recall, work)
+            await shell.drive(work, bell, connections.aiohttp, self._engine.settings)
         finally:
-            engine.leave(wake, work)
-            if work.keeps and not engine.flushed(work):
-                await asyncio.to_thread(engine.flush, work)
+            connections.leave(wake)
+            if work.keeps:
+                keeping.leave(work)
+                if not keeping.flushed(work):
+                    await asyncio.to_thread(keeping.flush, work)
         return work
 
     @aguarded
@@ -642,4 +646,4 @@ class _View(AsyncEmbeddingClient):
     """The asynchronous face of a synchronous client, which owns the engine."""
 
     async def aclose(self) -> None:
-        await self._engine.close_lanes()
+        await self._engine.connections.close_lanes()

@@ -5,11 +5,13 @@ Rules of this file:
   `openrouter_embed.*`; they hold no text, key or URL. `docs/observability.md` lists them all.
 - A call that goes well says nothing.
 - Whoever waits is told before the wait, not after it.
+- A warning never costs a call its result.
 """
 
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed.core.retry import PATIENCE as SERVED_WITHIN
@@ -98,6 +100,14 @@ _TURNS: Final = {
 def extras(event: str, **values: Any) -> dict[str, Any]:
     """Return what a line carries besides its sentence."""
     return {f"openrouter_embed.{name}": value for name, value in {"event": event, **values}.items()}
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn the caller; where warnings are errors, log instead: the vectors are paid for."""
+    try:
+        warnings.warn(message, category, stacklevel=5)
+    except Warning:
+        LOGGER.warning("%s", message, extra=extras("warning"))
 
 
 def _how_long(notice: Notice) -> str:
