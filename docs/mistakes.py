@@ -3,7 +3,7 @@
 Rules of this file:
 - A row is code that somebody might write, and a part of the message that says what to do next.
 - The messages in the table are those of real runs against the emulator; none is typed here.
-- Code sees every public name, both adapters, a client `client` and a table `frame`, and a key.
+- Code sees every public name, both adapters, and what `_names` puts beside them.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ class Mistake:
     variables: Mapping[str, str | None] | None = None
 
 
-SMALL: Final = '"openai/text-embedding-3-small"'
+MODEL: Final = "openai/text-embedding-3-small"
+PICTURE: Final = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+)
 NOWHERE: Final = "http://127.0.0.1:9/api/v1"
 
 MISTAKES: Final = (
-    Mistake("no key is set", f"EmbeddingClient({SMALL})", "set the environment variable OPENROUTER_API_KEY", {"OPENROUTER_API_KEY": None}),
-    Mistake("the key is wrong", f'EmbeddingClient({SMALL}, api_key="sk-or-v1-fake").embed("a text")', "check it at https://openrouter.ai/settings/keys"),
+    Mistake("no key is set", "EmbeddingClient(model)", "set the environment variable OPENROUTER_API_KEY", {"OPENROUTER_API_KEY": None}),
+    Mistake("the key is wrong", 'EmbeddingClient(model, api_key="sk-or-v1-fake").embed("a text")', "check it at https://openrouter.ai/settings/keys"),
     Mistake("the model is misspelt", 'EmbeddingClient("openai/text-embedding-3-smal").embed("a text")', "Did you mean `openai/text-embedding-3-small`"),
     Mistake("the model has no author", 'EmbeddingClient("text-embedding-3-small").embed("a text")', "Did you mean `openai/text-embedding-3-small`"),
     Mistake("the model is for chat", 'EmbeddingClient("openai/gpt-4o").embed("a text")', "`openrouter-embed models` lists"),
     Mistake("no model is named", "OpenRouterEmbedding()", "Pass for example `model_name="),
-    Mistake("an option is misspelt", f"EmbeddingClient({SMALL}, dimension=256)", "Did you mean `dimensions`?"),
-    Mistake("an option has another class's name", f"OpenRouterEmbeddings(model={SMALL}, openai_api_key=key)", "Did you mean `api_key`?"),
+    Mistake("an option is misspelt", "EmbeddingClient(model, dimension=256)", "Did you mean `dimensions`?"),
+    Mistake("an option has another class's name", "OpenRouterEmbeddings(model=model, openai_api_key=key)", "Did you mean `api_key`?"),
     Mistake("an option of the client is given to a call", 'client.embed("a text", max_concurrency=8)', "given to the client"),
     Mistake("an option is changed later", "client.dimensions = 256", "make another client, or pass it to the call"),
     Mistake("a width that the model has not", 'client.embed("a text", dimensions=4096)', "Leave `dimensions` out"),
@@ -56,15 +59,15 @@ MISTAKES: Final = (
     Mistake("a table instead of its column", "client.embed(frame)", 'pass one of its columns, such as `df["text"].tolist()`'),
     Mistake("a mapping instead of its text", 'client.embed([{"text": "a text"}])', "pass the text itself, such as `d['text']`"),
     Mistake("a text is too long", 'client.embed("word " * 9000)', "Pass `long_input='split'`"),
-    Mistake("an image as a string", 'client.embed("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk")', "use `ImageInput.from_url(...)`"),
+    Mistake("an image as a string", "client.embed(data_url)", "use `ImageInput.from_url(...)`"),
     Mistake("an image for a model of texts", 'client.embed(ImageInput.from_url("https://a.example/cat.png"))', "`openrouter-embed models` lists"),
-    Mistake("a preference in the wrong place", f'EmbeddingClient({SMALL}, extra_body={{"zdr": True}})', "pass `provider={'zdr': …}`"),
+    Mistake("a preference in the wrong place", 'EmbeddingClient(model, extra_body={"zdr": True})', "pass `provider={'zdr': …}`"),
     Mistake("no host satisfies the preferences", 'client.embed("a text", provider={"only": ["Nobody"]})', "check the `provider` preferences"),
-    Mistake("the address lacks its path", f'EmbeddingClient({SMALL}, base_url=base_url.removesuffix("/api/v1")).embed("a text")', "it should end in /api/v1"),
-    Mistake("the address lacks its scheme", f'EmbeddingClient({SMALL}, base_url="openrouter.ai/api/v1")', "must be an http(s) URL such as"),
-    Mistake("the emulator is not running", f'EmbeddingClient({SMALL}).embed("a text")', "start the server, or check `base_url`", {"OPENROUTER_API_BASE": NOWHERE}),
+    Mistake("the address lacks its path", 'EmbeddingClient(model, base_url=origin).embed("a text")', "it should end in /api/v1"),
+    Mistake("the address lacks its scheme", 'EmbeddingClient(model, base_url="openrouter.ai/api/v1")', "must be an http(s) URL such as"),
+    Mistake("the emulator is not running", 'EmbeddingClient(model).embed("a text")', "start the server, or check `base_url`", {"OPENROUTER_API_BASE": NOWHERE}),
     Mistake("the client is closed already", 'client.close(); client.embed("a text")', "make a new one"),
-    Mistake("the limit of cost is reached", f'EmbeddingClient({SMALL}, max_cost=0.00000001).embed("a text of many words")', "raise `max_cost` in a new client"),
+    Mistake("the limit of cost is reached", 'EmbeddingClient(model, max_cost=0.00000001).embed("a text of many words")', "raise `max_cost` in a new client"),
     Mistake("only the cache may be used, and it is not there", 'client.embed("a text", cache_only=True)', "needs a `cache`"),
 )  # fmt: skip
 KEY: Final = "sk-or-v1-fake-right"
@@ -115,9 +118,11 @@ def _names(base_url: str) -> dict[str, Any]:
         "OpenRouterEmbedding": OpenRouterEmbedding,
         "frame": pd.DataFrame({"text": ["a text"]}),
         "client": openrouter_embed.EmbeddingClient(
-            "openai/text-embedding-3-small", api_key=KEY, base_url=base_url
+            MODEL, api_key=KEY, base_url=base_url
         ),
-        "base_url": base_url,
+        "model": MODEL,
+        "data_url": PICTURE,
+        "origin": base_url.removesuffix("/api/v1"),
         "key": KEY,
     }
 
@@ -131,13 +136,10 @@ def _raised(code: str, names: dict[str, Any]) -> Exception:
 
 
 def mistakes() -> Iterable[str]:
-    """Return the table: what was done, the line that does it, what is raised and said."""
-    yield from ("| mistake | such as | what is raised | what it says |", "| --- | --- | --- | --- |")
+    """Return the table: what was done, with the line that does it, and what is raised and said."""
+    yield from ("| mistake | what is said |", "| --- | --- |")
     with emulator() as server:
         for row in MISTAKES:
             error = made(row, server.base_url)
             said = str(error).replace("|", "\\|").replace("\n", " ")
-            code = row.code.replace("|", "\\|")
-            if len(code) > 90:
-                code = f"{code[:80]}…"
-            yield f"| {row.what} | `{code}` | `{type(error).__name__}` | {said} |"
+            yield f"| {row.what}:<br>`{row.code}` | `{type(error).__name__}`:<br>{said} |"

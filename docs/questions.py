@@ -84,20 +84,18 @@ _ERRORS: Final = {
 }
 """What is raised where the outcome's name does not say it."""
 _AGAIN: Final = {
-    Retry.NEVER: "Trying again cannot help, so it is not tried.",
+    Retry.NEVER: "It is not tried again, which could not help.",
     Retry.ONCE: "It is tried once more.",
     Retry.FEW: "It is tried up to three times more.",
     Retry.ALWAYS: "It is tried again with growing pauses, within `max_retries` and the deadline.",
 }
 _WAITS: Final = "It waits for its turn and is sent again, as long as the client is served at all."
+_IN_FLOATS: Final = "It is asked for in floats instead, and so is everything after it."
 _ALL_WAIT: Final = "All calls of the client wait as long as the server asks for."
-_ENDS: Final = {
-    Scope.CALL: "The call ends and raises {error}.",
-    Scope.BATCH: "If that fails for good, the call ends and raises {error}.",
-    Scope.INPUT: "The inputs to blame are found and named by their index in {error}; the others "
-    "are delivered with it.",
-}
-_ENDS_AT_ONCE: Final = "The call ends and raises {error}."
+_BLAMED: Final = (
+    "The inputs to blame are found and named by their index in `{error}`; the others are "
+    "delivered with it."
+)
 
 
 def questions() -> Iterable[str]:
@@ -123,11 +121,21 @@ def _statuses(name: str) -> str:
 
 def answer(name: str, rule: Rule) -> str:
     """Return in sentences what a rule says."""
-    again = _WAITS if rule.signal is Signal.THROTTLED else _AGAIN[rule.retry]
-    at_once = rule.retry is Retry.NEVER and rule.scope is Scope.BATCH
-    ends = _ENDS_AT_ONCE if at_once else _ENDS[rule.scope]
-    said = [again, *([_ALL_WAIT] if rule.cool else []), ends.format(error=f"`{_error(name)}`")]
-    return " ".join(said)
+    all_wait = [_ALL_WAIT] if rule.cool else []
+    return " ".join([_again(name, rule), *all_wait, _end(rule).format(error=_error(name))])
+
+
+def _again(name: str, rule: Rule) -> str:
+    if name == "200, unbelieved":
+        return _IN_FLOATS
+    return _WAITS if rule.signal is Signal.THROTTLED else _AGAIN[rule.retry]
+
+
+def _end(rule: Rule) -> str:
+    if rule.scope is Scope.INPUT:
+        return _BLAMED
+    ends = "the call ends with `{error}`."
+    return f"If that fails for good, {ends}" if rule.retry is not Retry.NEVER else f"T{ends[1:]}"
 
 
 def _error(name: str) -> str:
