@@ -27,7 +27,7 @@ HEAD = """# Speed and memory
 
 ![Seconds for 10,000 texts, ours and others](speed.svg)
 
-Measured with [benchmarks](../benchmarks) on two cores, Python {python}, loopback: clients take \
+Measured with the programs in `benchmarks/` on two cores, Python {python}, loopback: clients take \
 turns, each measurement has a process of its own, and every vector is checked. Ours run at their \
 defaults, others at theirs and at the best settings we found. Figures are medians; read the \
 ratios, for absolute times drift with the machine. Made by `python benchmarks/report.py`.

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    Pages = Mapping[pathlib.Path, "Page"]
 
 ASSETS: Final = {
     "audio": "src", "iframe": "src", "img": "src", "link": "href", "script": "src",
@@ -73,7 +75,12 @@ def faults(site: pathlib.Path) -> Iterator[str]:
 
 
 def _wrong(
-    link: str, file: pathlib.Path, pages: dict[pathlib.Path, Page], site: pathlib.Path, *, asset: bool
+    link: str,
+    file: pathlib.Path,
+    pages: dict[pathlib.Path, Page],
+    site: pathlib.Path,
+    *,
+    asset: bool,
 ) -> str:
     """Say what is wrong with a link of a file, or nothing."""
     parts = urlsplit(link)

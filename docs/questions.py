@@ -37,7 +37,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "asked_to_wait": "is overloaded and says how long to wait",
     },
     "a server fails": {
-        "408, 425, 500, 502, 503, 520, 521, 522, 523, 524, 525, 526, 527": "fails, or its host does",
+        "408, 425, 500, 502, 503, 520, 521, 522, 523, 524, 525, 526, 527": "or its host fails",
         "504": "gives up on a slow host",
         "499": "takes us for gone while we wait",
         "no_provider": "finds no host that succeeds",
