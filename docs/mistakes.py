@@ -155,7 +155,7 @@ MISTAKES: Final = (
         "raise `max_cost` in a new client",
     ),
     Mistake(
-        "only the cache may be used, and it is not there",
+        "only the cache may be used, and there is none",
         'client.embed("a text", cache_only=True)',
         "needs a `cache`",
     ),

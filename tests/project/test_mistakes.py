@@ -34,7 +34,10 @@ def test_a_mistake_is_told_with_what_to_do_next(row, server):
 
 @pytest.mark.parametrize("row", likely.MISTAKES, ids=lambda row: row.what)
 def test_advice_is_something_to_do(row):
-    todo = r"[`(]|set |make |check |start |pass |leave |drop |raise |use |must be|should end|given to|did you mean"
+    todo = (
+        r"[`(]|set |make |check |start |pass |leave |drop |raise |use |must be|should end|"
+        r"given to|did you mean"
+    )
     assert re.search(todo, row.advice, re.IGNORECASE)
 
 
