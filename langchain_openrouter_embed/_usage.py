@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openrouter_embed import EmbeddingResult
 
 _HANDLERS = "langchain_core.callbacks.usage"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("langchain_openrouter_embed")
 
 
 def report_usage(model: str, result: EmbeddingResult | None) -> None:

@@ -198,6 +198,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     pin_provider: bool = field_of("pin_provider")
     refresh: bool = field_of("refresh")
     cache_only: bool = field_of("cache_only")
+    telemetry: bool = field_of("telemetry")
     cache: object = field_of("cache")
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")

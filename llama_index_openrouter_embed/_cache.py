@@ -33,7 +33,7 @@ FIELD: Final = "embedding"
 AT_ONCE: Final = 256
 """Reads or writes of an asynchronous store under way at a time; pairs per bulk write."""
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("llama_index_openrouter_embed")
 
 
 class Shelf:

@@ -47,7 +47,7 @@ _NOT_PICKLED: Final = (
     frozenset(name for name, row in OPTIONS.items() if not row.pickled) | {"callback_manager"}
 ) - {*_PICKLED_IF_POSSIBLE}
 _RESTORING: ContextVar[bool] = ContextVar("restoring", default=False)
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("llama_index_openrouter_embed")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from openrouter_embed.options.keywords import CallOptions, Options
 from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
+from openrouter_embed.telemetry import observe
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -275,23 +276,25 @@ class EmbeddingClient(_Client):
         """
         engine = self._engine
         settings = engine.call_settings(overrides)
-        if engine.needs_prices:
-            self.models()
-        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
-            job = self._drive(
-                lambda wake: engine.job(
-                    inputs,
-                    settings,
-                    role=role,
-                    input_type=input_type,
-                    on_error=on_error,
-                    lists=lists,
-                    urgent=_blocks_others(),
-                    wake=wake,
-                    on_progress=listener,
+        with observe(settings) as seen:
+            if engine.needs_prices:
+                self.models()
+            with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
+                job = self._drive(
+                    lambda wake: engine.job(
+                        inputs,
+                        settings,
+                        role=role,
+                        input_type=input_type,
+                        on_error=on_error,
+                        lists=lists,
+                        urgent=_blocks_others(),
+                        wake=wake,
+                        on_progress=listener,
+                        seen=seen,
+                    )
                 )
-            )
-        return engine.finish(job)
+            return engine.finish(job, seen)
 
     def _drive(self, make: Callable[[Wake], Work]) -> Work:
         from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
@@ -487,23 +490,25 @@ class AsyncEmbeddingClient(_Client):
         """
         engine = self._engine
         settings = engine.call_settings(overrides)
-        if engine.needs_prices:
-            await self.models()
-        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
-            job = await self._drive(
-                lambda wake: engine.job(
-                    inputs,
-                    settings,
-                    role=role,
-                    input_type=input_type,
-                    on_error=on_error,
-                    lists=lists,
-                    wake=wake,
-                    busy=time.thread_time,
-                    on_progress=listener,
+        with observe(settings) as seen:
+            if engine.needs_prices:
+                await self.models()
+            with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
+                job = await self._drive(
+                    lambda wake: engine.job(
+                        inputs,
+                        settings,
+                        role=role,
+                        input_type=input_type,
+                        on_error=on_error,
+                        lists=lists,
+                        wake=wake,
+                        busy=time.thread_time,
+                        on_progress=listener,
+                        seen=seen,
+                    )
                 )
-            )
-        return engine.finish(job)
+            return engine.finish(job, seen)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
         import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits

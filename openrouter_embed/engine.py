@@ -8,7 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -24,7 +23,7 @@ from openrouter_embed.errors import (
     MultipleProvidersWarning,
 )
 from openrouter_embed.guard import printable
-from openrouter_embed.notices import Herald
+from openrouter_embed.notices import LOGGER, Herald, extras
 from openrouter_embed.options.checks import AUTO, encodable
 from openrouter_embed.options.names import near_models, unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.shells.aiohttp_shell import AiohttpTransport
     from openrouter_embed.shells.requests_shell import RequestsTransport
+    from openrouter_embed.telemetry.observation import Observation
 
 
 MODELS_PATH: Final = "/embeddings/models"
@@ -220,6 +220,7 @@ class Engine:
         urgent: bool = False,
         busy: Callable[[], float] = lambda: 0.0,
         on_progress: Callable[[Progress], None] | None,
+        seen: Observation | None = None,
     ) -> Job:
         """Check a call's inputs and make its job.
 
@@ -239,6 +240,9 @@ class Engine:
         cache: CallCache | None = None
         if settings.cache is not None:
             cache = self._call_cache(settings, role, input_type, plan, wake, patient=not urgent)
+        herald = Herald(settings.model, getattr(on_progress, "retried", None))
+        if seen is not None:
+            seen.follow(call, self.memory, herald, plan.count)
         callbacks = Callbacks(
             chance=random.random,
             wake=wake,
@@ -247,8 +251,9 @@ class Engine:
             busy=busy,
             on_landed=self._landed,
             on_refused=self._refused,
-            on_usage=self._add_usage,
-            on_retry=Herald(settings.model, getattr(on_progress, "retried", None)),
+            on_usage=self._add_usage if seen is None else seen.hearing(self._add_usage),
+            on_retry=herald,
+            on_turn=herald.turn,
             on_progress=on_progress,
             cache=cache,
         )
@@ -362,7 +367,7 @@ class Engine:
             )
         return prices
 
-    def finish(self, job: Job) -> EmbeddingResult:
+    def finish(self, job: Job, seen: Observation | None = None) -> EmbeddingResult:
         """Return a job's result; warn once if its vectors came from different hosts.
 
         Raises:
@@ -371,8 +376,11 @@ class Engine:
         if job.listener.complaint:
             _warn(job.listener.complaint, UserWarning)
         for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            LOGGER.info("%s", sentence, extra=extras("cache"))
             _warn(sentence, CacheWarning)
         result = job.result()
+        if seen is not None:
+            seen.result = result
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
             _warn(
@@ -508,7 +516,7 @@ def _warn(message: str, category: type[Warning]) -> None:
     try:
         warnings.warn(message, category, stacklevel=5)
     except Warning:
-        logging.getLogger("openrouter_embed").warning("%s", message)
+        LOGGER.warning("%s", message, extra=extras("warning"))
 
 
 def check_call(role: object, input_type: object, on_error: object) -> None:

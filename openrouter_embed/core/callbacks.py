@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openrouter_embed.core.notice import Notice
+from openrouter_embed.core.notice import Notice, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,7 @@ class Callbacks:
         on_refused: Told of a refusal for load, with the seconds that the server asks to wait.
         on_usage: Told what each request has cost.
         on_retry: Told of each retry, before the wait.
+        on_turn: Told of another way that the call takes.
         on_progress: The user's listener, if there is one.
         cache: The call's cache, if there is one.
     """
@@ -64,8 +65,13 @@ class Callbacks:
     on_refused: Callable[[float | None], None] = _unheard
     on_usage: Callable[[Usage], None] = _unheard
     on_retry: Callable[[Notice], None] = _silent
+    on_turn: Callable[[Turn], None] = _unheard
     on_progress: Callable[[Progress], None] | None = None
     cache: CallCache | None = None
+
+    def turning(self, event: str, error: EmbeddingError, count: int, wait: float = 0.0) -> None:
+        """Tell of another way that the call takes; see `Turn`."""
+        self.on_turn(Turn.of(event, error, count, wait))
 
     def retrying(
         self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]

@@ -1,4 +1,4 @@
-"""What is told of a retry while a call goes on: plain data, for whoever writes the log.
+"""What is told of a call while it goes on: plain data, for whoever writes the log.
 
 Rules of this file:
 - It holds no text, key or URL: a cause in our own words, numbers and names.
@@ -54,10 +54,8 @@ class Notice:
             moments: Now, when it is tried again, and when the call ends (monotonic seconds).
         """
         now, ready, ends = moments
-        # What a server says may quote a text.
-        said = f"The server answered {error.status}." if isinstance(error, APIError) else None
         return cls(
-            cause=said or error.message,
+            cause=cause_of(error),
             kind=kind_of_error(error),
             attempts=attempts,
             allowed=1 + max_retries,
@@ -65,6 +63,36 @@ class Notice:
             now=now,
             ends=ends,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Another way that a call takes because something failed, but for retries.
+
+    Attributes:
+        event: `cool_down`, `split`, `parts` or `format`, as the log names it.
+        cause: Why, in a sentence.
+        kind: As a `Notice`'s.
+        count: How many inputs go another way, or how many parts one has.
+        wait: Seconds for which the client's requests all wait.
+    """
+
+    event: str
+    cause: str
+    kind: str
+    count: int = 0
+    wait: float = 0.0
+
+    @classmethod
+    def of(cls, event: str, error: EmbeddingError, count: int = 0, wait: float = 0.0) -> Turn:
+        """Say of a failure what it leads to."""
+        kind = kind_of_error(error)
+        return cls(event=event, cause=cause_of(error), kind=kind, count=count, wait=wait)
+
+
+def cause_of(error: EmbeddingError) -> str:
+    """Say what failed in words of our own: what a server says may quote a text."""
+    return f"The server answered {error.status}." if isinstance(error, APIError) else error.message
 
 
 def kind_of_error(error: EmbeddingError) -> str:

@@ -39,6 +39,7 @@ def test_every_retry_is_a_line_at_info_with_structured_extras(log):
     ]
     extras = {k: v for k, v in vars(lines[1]).items() if k.startswith("openrouter_embed.")}
     assert extras == {
+        "openrouter_embed.event": "retry",
         "openrouter_embed.model": "a/model",
         "openrouter_embed.kind": "503",
         "openrouter_embed.attempt": 2,
