@@ -17,12 +17,18 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 DOCS: Final = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract")]
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract"), str(DOCS)]
 
 import fault_rows  # noqa: E402 - see below
+import home  # noqa: E402 - beside this file, as are the next two
+import mistakes as likely  # noqa: E402
+import questions as asked  # noqa: E402
 
-from openrouter_embed.commands.listing import describe_role  # noqa: E402 - the tree may not be installed
+from openrouter_embed.catalogue import ModelInfo, read_models  # noqa: E402 - see below
+from openrouter_embed.commands.listing import STORED, describe_role  # noqa: E402 - the tree may not be installed
 from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
+from openrouter_embed.display import price_of  # noqa: E402
+from openrouter_embed.emulator.answers import embedding_models  # noqa: E402
 from openrouter_embed.options.keywords import Options  # noqa: E402
 from openrouter_embed.options.models import MODALITIES, PROFILES, ModelProfile  # noqa: E402
 from openrouter_embed.options.settings import Settings  # noqa: E402
@@ -90,6 +96,28 @@ def _widths(row: ModelProfile) -> str:
     if isinstance(allowed, range):
         return f"{allowed.start:,} to {allowed.stop - 1:,}"
     return ", ".join(f"{width:,}" for width in sorted(allowed)) or "no"
+
+
+# ------------------------------------------------------------------ choosing.md
+
+
+def catalogue() -> list[str]:
+    """Return the stored catalogue by price: model, USD, width, context, media."""
+    models = read_models({"data": embedding_models()})
+    models.sort(key=lambda model: (model.price or 0.0, model.id))
+    head = (f"model, in {STORED}", "USD per million tokens", "width", "reads", "takes")
+    return table(head, map(_offer, models))
+
+
+def _offer(model: ModelInfo) -> tuple[str, ...]:
+    width, length = model.profile.dimensions, model.context_length
+    return (
+        f"`{model.id}`",
+        price_of(model.price),
+        f"{width:,}" if width else "?",
+        f"{length:,} tokens" if length else "?",
+        ", ".join(sorted(model.modalities, key=MODALITIES.index)),
+    )
 
 
 # ------------------------------------------------------------------ options.md
@@ -162,6 +190,10 @@ def different() -> list[str]:
 # ------------------------------------------------------------------ writing and checking
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
+    ("choosing.md", "catalogue", catalogue),
+    ("faq.md", "questions", asked.questions),
+    ("index.md", "home", home.lines),
+    ("mistakes.md", "mistakes", likely.mistakes),
     ("models.md", "profiles", profiles),
     ("options.md", "options", options),
     ("reliability.md", "verdicts", verdicts),

@@ -62,7 +62,7 @@ class OpenRouterEmbedding(OpenRouterObject):
     but `callback_manager`, `embed_batch_size`, `embeddings_cache` and `rate_limiter` is fixed once
     made; `model_copy(update={...})` makes a changed copy.
 
-    Example:
+    Examples:
         >>> from llama_index.core import Settings
         >>> Settings.embed_model = OpenRouterEmbedding(
         ...     model_name="openai/text-embedding-3-small"

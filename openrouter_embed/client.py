@@ -226,7 +226,7 @@ class EmbeddingClient(_Client):
     One client serves any number of threads. A call sends many requests at once, bounded by what
     the server bears, and works inside a running event loop, as in a notebook.
 
-    Example:
+    Examples:
         >>> client = EmbeddingClient("openai/text-embedding-3-small")  # doctest: +SKIP
         >>> client.embed(["first", "second"], role="document").vectors.shape  # doctest: +SKIP
         (2, 1536)
