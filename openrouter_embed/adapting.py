@@ -16,6 +16,7 @@ from openrouter_embed.options.keywords import ClientOptions
 from openrouter_embed.options.names import unknown_name
 from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS, Option
+from openrouter_embed.telemetry.names import of_result
 
 __all__ = [
     "KEY_VARIABLE",
@@ -32,6 +33,7 @@ __all__ = [
     "check_flag",
     "guarded",
     "kind_of",
+    "of_result",
     "speaking",
     "spelled_out",
     "unknown_name",
