@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from openrouter_embed.adapting import extras
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -119,5 +121,5 @@ async def _atry(do: Callable[[], Any]) -> Any:
 
 
 def _complain(error: Exception) -> None:
-    extra = {"openrouter_embed.event": "run", "openrouter_embed.kind": type(error).__name__}
-    _log.warning("A run could not be reported: %s.", type(error).__name__, extra=extra)
+    kind = type(error).__name__
+    _log.warning("A run could not be reported: %s.", kind, extra=extras("run", kind=kind))

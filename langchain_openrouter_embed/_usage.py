@@ -13,6 +13,8 @@ import sys
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from openrouter_embed.adapting import extras
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import UsageMetadataCallbackHandler
     from langchain_core.messages.ai import UsageMetadata
@@ -48,8 +50,7 @@ def _tell(handler: UsageMetadataCallbackHandler, model: str, result: EmbeddingRe
 
 
 def _complain(said: str, *names: str) -> None:
-    extra = {"openrouter_embed.event": "usage", "openrouter_embed.kind": names[-1]}
-    _log.warning(said, *names, extra=extra)
+    _log.warning(said, *names, extra=extras("usage", kind=names[-1]))
 
 
 def _active() -> list[UsageMetadataCallbackHandler]:

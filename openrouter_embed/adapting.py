@@ -10,6 +10,7 @@ from openrouter_embed.guard import aguarded, guarded, kind_of, speaking
 from openrouter_embed.lengths import LengthWatch
 from openrouter_embed.listed import as_list, as_text, as_texts
 from openrouter_embed.media import MediaInput
+from openrouter_embed.notices import extras
 from openrouter_embed.options.checks import check_flag
 from openrouter_embed.options.key import KEY_VARIABLE, Secret
 from openrouter_embed.options.keywords import ClientOptions
@@ -31,6 +32,7 @@ __all__ = [
     "as_text",
     "as_texts",
     "check_flag",
+    "extras",
     "guarded",
     "kind_of",
     "of_result",
