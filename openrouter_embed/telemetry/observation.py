@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed.clock import monotonic
@@ -94,7 +95,14 @@ class _Tools:
         ]
 
 
-_tools = functools.lru_cache(maxsize=4)(_Tools)
+_made = functools.lru_cache(maxsize=4)(_Tools)
+_making = threading.Lock()
+
+
+@functools.lru_cache(maxsize=4)
+def _tools(tracers: Any, meters: Any) -> _Tools:
+    with _making:  # an SDK complains of instruments that several threads make at once
+        return _made(tracers, meters)
 
 
 class Observation:
@@ -151,17 +159,19 @@ class Observation:
     def _end(self, error: BaseException | None) -> None:
         context, _, trace = _api()
         context.detach(self._token)
-        outcome = self._outcome(error)
         span = self._span
-        if span.is_recording():
-            span.set_attributes(at_end(outcome))
-            if outcome.error:
-                span.set_status(trace.StatusCode.ERROR, outcome.error)
-        span.end()
+        try:
+            outcome = self._outcome(error)
+            if span.is_recording():
+                span.set_attributes(at_end(outcome))
+                if outcome.error:
+                    span.set_status(trace.StatusCode.ERROR, outcome.error)
+        finally:
+            span.end()
         self._measure(outcome)
 
     def _outcome(self, error: BaseException | None) -> Outcome:
-        result: EmbeddingResult | None = getattr(error, "result", self.result)
+        result = error.result if isinstance(error, EmbeddingError) else self.result
         told: dict[str, Any] = {"usage": self._usage}
         if result is not None:
             told = {
