@@ -33,6 +33,7 @@ from openrouter_embed.options.keywords import Options  # noqa: E402
 from openrouter_embed.options.models import MODALITIES, PROFILES, ModelProfile  # noqa: E402
 from openrouter_embed.options.settings import Settings  # noqa: E402
 from openrouter_embed.options.table import OPTIONS, Option  # noqa: E402
+from openrouter_embed.telemetry.names import AT_END, AT_START, METRICS, Metric  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -187,6 +188,25 @@ def different() -> list[str]:
     return table(("case", "synchronous client"), sorted(fault_rows.DIFFERENT.items()))
 
 
+# ------------------------------------------------------------------ observability.md
+
+
+def attributes() -> list[str]:
+    """Return the table of the span's attributes."""
+    start = ((f"`{row.name}`", "start", row.says) for row in AT_START)
+    end = ((f"`{row.name}`", "end", row.says) for row in AT_END)
+    return table(("attribute", "set at", "what it says"), (*start, *end))
+
+
+def histograms() -> list[str]:
+    """Return the table of histograms."""
+    return table(("histogram", "unit", "what it says"), map(_histogram, METRICS))
+
+
+def _histogram(row: Metric) -> tuple[str, ...]:
+    return f"`{row.name}`", f"`{row.unit}`", row.says
+
+
 # ------------------------------------------------------------------ writing and checking
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
@@ -196,6 +216,8 @@ TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
     ("mistakes.md", "mistakes", likely.mistakes),
     ("models.md", "profiles", profiles),
     ("options.md", "options", options),
+    ("observability.md", "attributes", attributes),
+    ("observability.md", "histograms", histograms),
     ("reliability.md", "verdicts", verdicts),
     ("reliability.md", "different", different),
     ("reliability.md", "faults", faults),

@@ -17,7 +17,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from openrouter_embed import ImageInput
-from openrouter_embed.adapting import MediaInput
+from openrouter_embed.adapting import MediaInput, extras
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -171,4 +171,5 @@ def _warn(error: Exception) -> None:
     _LOG.warning(
         "The embeddings cache did not take new vectors (%s); they are returned all the same.",
         type(error).__name__,
+        extra=extras("cache", kind=type(error).__name__),
     )

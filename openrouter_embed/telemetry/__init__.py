@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from openrouter_embed.options.settings import Settings
@@ -29,10 +30,15 @@ UNSEEN: Final = nullcontext[None]()
 def observe(settings: Settings) -> AbstractContextManager[Observation | None]:
     """Observe one call while the context is open; it gives `None` where nobody watches."""
     if settings.telemetry and ("opentelemetry" in sys.modules or _named()):
-        from openrouter_embed.telemetry.observation import begin  # noqa: PLC0415 - lazy by design
-
-        return begin(settings) or UNSEEN
+        return _begin()(settings) or UNSEEN
     return UNSEEN
+
+
+@functools.cache
+def _begin() -> Callable[[Settings], Observation | None]:
+    from openrouter_embed.telemetry.observation import begin  # noqa: PLC0415 - lazy by design
+
+    return begin
 
 
 @functools.cache

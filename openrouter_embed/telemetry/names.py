@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from openrouter_embed.result import Usage
+    from openrouter_embed.result import EmbeddingResult, Usage
 
 OPERATION: Final = "embeddings"
 ERROR_TYPE: Final = "error.type"
@@ -193,6 +193,19 @@ def at_start(model: str, base_url: str) -> Mapping[str, Any]:
 def at_end(outcome: Outcome) -> dict[str, Any]:
     """Return the attributes that are known at the end of a call."""
     return _told(AT_END, outcome)
+
+
+def of_result(result: EmbeddingResult) -> dict[str, Any]:
+    """Return what a result tells by itself, under the same names: for a framework's own events."""
+    outcome = Outcome(usage=result.usage, model=result.upstream_model, providers=result.providers)
+    rows = tuple(row for row in AT_END if row.name in _OF_RESULT)
+    return {"gen_ai.request.model": result.model, **_told(rows, outcome)}
+
+
+_OF_RESULT: Final = {
+    RESPONSE_MODEL, "gen_ai.usage.input_tokens", "gen_ai.usage.cost", "openrouter_embed.requests",
+    "openrouter_embed.cache_hits", "openrouter_embed.providers",
+}  # fmt: skip
 
 
 def _told(rows: tuple[Attribute, ...], about: object) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed.clock import monotonic
@@ -50,8 +51,7 @@ _STAND_INS: Final = ("opentelemetry.trace", "opentelemetry.metrics")
 def begin(settings: Settings) -> Observation | None:
     """Return what observes a call, or `None` where nobody would see it."""
     try:
-        from opentelemetry import context, metrics, trace  # noqa: PLC0415 - an extra
-
+        context, metrics, trace = _api()
         tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
         # Without an SDK both are the API's own, which record nothing.
         if (
@@ -63,6 +63,13 @@ def begin(settings: Settings) -> Observation | None:
     except Exception as error:  # noqa: BLE001 - providers are other people's
         _complain(type(error).__name__)
         return None
+
+
+@functools.cache
+def _api() -> tuple[Any, Any, Any]:
+    from opentelemetry import context, metrics, trace  # noqa: PLC0415 - an extra
+
+    return context, metrics, trace
 
 
 @functools.cache
@@ -88,7 +95,14 @@ class _Tools:
         ]
 
 
-_tools = functools.lru_cache(maxsize=4)(_Tools)
+_made = functools.lru_cache(maxsize=4)(_Tools)
+_making = threading.Lock()
+
+
+@functools.lru_cache(maxsize=4)
+def _tools(tracers: Any, meters: Any) -> _Tools:
+    with _making:  # an SDK complains of instruments that several threads make at once
+        return _made(tracers, meters)
 
 
 class Observation:
@@ -99,8 +113,7 @@ class Observation:
     """
 
     def __init__(self, tools: _Tools, settings: Settings) -> None:
-        from opentelemetry import context, trace  # noqa: PLC0415 - an extra
-
+        context, _, trace = _api()
         self.result: EmbeddingResult | None = None
         self._encoding: Callable[[], str] | None = None
         self._herald: Herald | None = None
@@ -144,21 +157,21 @@ class Observation:
             _complain(type(failure).__name__)
 
     def _end(self, error: BaseException | None) -> None:
-        from opentelemetry import context  # noqa: PLC0415 - an extra
-        from opentelemetry.trace import StatusCode  # noqa: PLC0415 - as above
-
+        context, _, trace = _api()
         context.detach(self._token)
-        outcome = self._outcome(error)
         span = self._span
-        if span.is_recording():
-            span.set_attributes(at_end(outcome))
-            if outcome.error:
-                span.set_status(StatusCode.ERROR, outcome.error)
-        span.end()
+        try:
+            outcome = self._outcome(error)
+            if span.is_recording():
+                span.set_attributes(at_end(outcome))
+                if outcome.error:
+                    span.set_status(trace.StatusCode.ERROR, outcome.error)
+        finally:
+            span.end()
         self._measure(outcome)
 
     def _outcome(self, error: BaseException | None) -> Outcome:
-        result: EmbeddingResult | None = getattr(error, "result", self.result)
+        result = error.result if isinstance(error, EmbeddingError) else self.result
         told: dict[str, Any] = {"usage": self._usage}
         if result is not None:
             told = {

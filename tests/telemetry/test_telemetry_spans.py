@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -295,6 +296,30 @@ def test_a_block_without_instrumentation_is_silent(watch, emulator):
     with made, suppress_instrumentation():
         made.embed(TEXTS)
     assert watch.ours == []
+
+
+def test_an_sdk_that_is_set_up_in_the_life_of_a_client_sees_its_next_call(
+    watch, emulator, monkeypatch
+):
+    from opentelemetry import trace
+
+    with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
+        with monkeypatch.context() as before:
+            before.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+            made.embed(TEXTS)
+        assert watch.ours == []
+        made.embed(TEXTS)
+    assert len(watch.ours) == 1
+
+
+def test_threads_that_call_first_together_make_the_instruments_once(watch, emulator, caplog):
+    with (
+        EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        list(pool.map(lambda _: made.embed(TEXTS), range(16)))
+    assert len(watch.ours) == 16
+    assert caplog.records == []
 
 
 # ---------------------------------------------------------------- troubles
