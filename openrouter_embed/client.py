@@ -425,7 +425,8 @@ class EmbeddingClient(_Client):
         return read_key_info(self._get(KEY_PATH))
 
     def _get(self, path: str) -> Mapping[str, Any]:
-        return self._drive(lambda _: self._engine.get(path)).result()
+        found: Mapping[str, Any] = self._drive(lambda _: self._engine.get(path)).result()
+        return found
 
     @spelled_out(CallOptions, per_call=True)
     @guarded
@@ -463,12 +464,13 @@ class EmbeddingClient(_Client):
             EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
                 batches that were accepted.
         """
+        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
         from openrouter_embed.batch.job import submit  # noqa: PLC0415 - lazy by design
 
         if self._engine.needs_prices:
             self.models()
         asked = (role, input_type, on_error)
-        return submit(self._engine, self._ask, inputs, asked, save_to, overrides)
+        return submit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
     def batch(self, job: JobName) -> BatchJob:
@@ -706,7 +708,8 @@ class AsyncEmbeddingClient(_Client):
         return read_key_info(await self._get(KEY_PATH))
 
     async def _get(self, path: str) -> Mapping[str, Any]:
-        return (await self._drive(lambda _: self._engine.get(path))).result()
+        found: Mapping[str, Any] = (await self._drive(lambda _: self._engine.get(path))).result()
+        return found
 
     @spelled_out(CallOptions, per_call=True)
     @aguarded
@@ -729,12 +732,13 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
                 batches that were accepted.
         """
+        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
         from openrouter_embed.batch.job import asubmit  # noqa: PLC0415 - lazy by design
 
         if self._engine.needs_prices:
             await self.models()
         asked = (role, input_type, on_error)
-        return await asubmit(self._engine, self._ask, inputs, asked, save_to, overrides)
+        return await asubmit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
     def batch(self, job: JobName) -> AsyncBatchJob:

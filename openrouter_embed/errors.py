@@ -105,7 +105,7 @@ class CacheMissError(EmbeddingError):
 
 
 class BatchError(EmbeddingError):
-    """A batch has no results: it has failed, has expired, was cancelled, is gone or is not done yet.
+    """A batch has no results: it failed, expired, was cancelled, is gone or is not done yet.
 
     Attributes:
         id: The batch's; empty where none was told.

@@ -68,6 +68,8 @@ SUBMITTING: Final = "submitting"
 ENDED: Final = (DELETED, GONE, UNSENT, "cancelled", "expired", "failed")
 """States in which there are no results, from mild to bad; the first three are ours."""
 FINAL: Final = frozenset({COMPLETED, *ENDED})
+NOT_THERE: Final = frozenset({DELETED, GONE, UNSENT})
+"""States in which there is nothing to be read."""
 
 
 def roots(settings: Settings) -> Sequence[str | None]:

@@ -101,7 +101,7 @@ class Collection:
 
     def _read(self, batch: Batch) -> Dialogue[None]:
         """Read one batch, or say why it has no results."""
-        if batch.state.status in api.ENDED or not batch.id:
+        if batch.state.status in api.NOT_THERE or not batch.id:
             self._fail(batch, _why(batch))
             return
         reader: ResultReader | None = None
@@ -121,12 +121,13 @@ class Collection:
             if reader is not None:
                 reader.stop()
             raise
-        if batch.state.status != api.COMPLETED or reader is None:
+        good = [] if reader is None else reader.good
+        if reader is not None and batch.state.final:
+            self._bill(batch, reader)
+        if good:
+            yield Do(lambda: self._keep(good))
+        if batch.state.status != api.COMPLETED:
             self._fail(batch, _why(batch))
-            return
-        self._bill(batch, reader)
-        good = reader.good
-        yield Do(lambda: self._keep(good))
 
     def _bill(self, batch: Batch, reader: ResultReader) -> None:
         told = batch.usage if batch.state.usage is not None else reader.usage or Usage()

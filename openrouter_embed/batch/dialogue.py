@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
@@ -73,17 +74,13 @@ class Desk:
         """
         record = self.record
         known = (record.root,) if record.root is not None else api.roots(self.settings)
-        for root in known:
-            try:
+        for root in known[:-1]:
+            with contextlib.suppress(NotFoundError):
                 answer = yield self._get(path, root, read, sink, after)
-            except NotFoundError:
-                if root == known[-1]:
-                    raise
-                after = 0.0
-            else:
-                record.root = root
                 return cast("T", answer)
-        raise AssertionError
+        answer = yield self._get(path, known[-1], read, sink, 0.0 if known[1:] else after)
+        record.root = known[-1]
+        return cast("T", answer)
 
     def _get(
         self,

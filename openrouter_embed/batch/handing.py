@@ -58,7 +58,7 @@ class Handing:
         call = make_call(settings, role, input_type, on_error=on_error)
         plan = call.plan(inputs)
         check_units(plan.units)
-        self._engine = engine
+        self.engine = engine
         self._settings = settings
         self._plan = plan
         self._path = save_to
@@ -77,7 +77,7 @@ class Handing:
         """
         units: Sequence[int] = yield Do(self._absent)
         held = self._cost(units)
-        ledger = self._engine.ledger
+        ledger = self.engine.ledger
         if units and not ledger.reserve(held):
             raise ledger.refusal(held)
         try:
@@ -97,7 +97,7 @@ class Handing:
 
     def _absent(self) -> Sequence[int]:
         every = range(len(self._plan.units))
-        shelf = None if self._settings.refresh else open_shelf(self._engine, self.record)
+        shelf = None if self._settings.refresh else open_shelf(self.engine, self.record)
         return every if shelf is None else shelf.absent(every)
 
     def _hand_in(self, units: Sequence[int]) -> Dialogue[None]:
@@ -138,7 +138,7 @@ class Handing:
                 spent += cost
                 if batch.id and self._prices is not None:
                     self.expected[batch.id] = cost
-        self._engine.ledger.settle(held, spent)
+        self.engine.ledger.settle(held, spent)
 
 
 def _prices(engine: Engine, settings: Settings) -> Prices | None:

@@ -11,12 +11,11 @@ import asyncio
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from openrouter_embed.batch import api, files, watching
 from openrouter_embed.batch.collecting import Collection
 from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
-from openrouter_embed.batch.handing import Handing
 from openrouter_embed.batch.record import BatchCounts, Record, of_dict, of_ids
 from openrouter_embed.batch.shelf import open_shelf
 from openrouter_embed.clock import monotonic
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from openrouter_embed.batch.handing import Handing
     from openrouter_embed.core.fetch import Ask
     from openrouter_embed.engine import Engine
-    from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.settings import Settings
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
 
@@ -310,34 +309,18 @@ class AsyncBatchJob(_Job):
         await arun(watching.delete(self._desk()), self._ask)
 
 
-def submit(
-    engine: Engine,
-    ask: AskNow,
-    inputs: Inputs,
-    asked: tuple[Any, Any, Any],
-    save_to: str | os.PathLike[str] | None,
-    overrides: Mapping[str, Any],
-) -> BatchJob:
+def submit(ask: AskNow, handing: Handing) -> BatchJob:
     """Hand inputs in; see `EmbeddingClient.submit`."""
-    handing = Handing(engine, inputs, asked, save_to, overrides)
     run(handing.dialogue(), ask)
-    job = BatchJob(engine, ask, handing.record)
+    job = BatchJob(handing.engine, ask, handing.record)
     job.expected.update(handing.expected)
     return job
 
 
-async def asubmit(
-    engine: Engine,
-    ask: AskSoon,
-    inputs: Inputs,
-    asked: tuple[Any, Any, Any],
-    save_to: str | os.PathLike[str] | None,
-    overrides: Mapping[str, Any],
-) -> AsyncBatchJob:
+async def asubmit(ask: AskSoon, handing: Handing) -> AsyncBatchJob:
     """Hand inputs in; see `AsyncEmbeddingClient.submit`."""
-    handing = Handing(engine, inputs, asked, save_to, overrides)
     await arun(handing.dialogue(), ask)
-    job = AsyncBatchJob(engine, ask, handing.record)
+    job = AsyncBatchJob(handing.engine, ask, handing.record)
     job.expected.update(handing.expected)
     return job
 

@@ -34,6 +34,9 @@ _WANTED: Final = frozenset({"id", "status", "request_counts", "usage"})
 class StateReader:
     """Reads a batch's state, and of its results no more than it must."""
 
+    patient = False
+    """Whether it reads results, too."""
+
     def __init__(self) -> None:
         self.taken = 0
         self._splitter = Splitter(self._item, self._enough)
@@ -73,6 +76,8 @@ class StateReader:
         """Pass over a result."""
 
     def _enough(self, frame: bytes) -> bool:
+        if self.patient:
+            return False
         try:
             table = read_object(frame + b"[]}")
         except InvalidResponseError:
@@ -86,6 +91,8 @@ class StateReader:
 class NameReader(StateReader):
     """Reads which inputs a batch has results for, where nothing else tells."""
 
+    patient = True
+
     def __init__(self) -> None:
         super().__init__()
         self.names: list[tuple[int, str]] = []
@@ -95,9 +102,6 @@ class NameReader(StateReader):
         named = read_custom_id(_read_line(item).custom_id)
         if named is not None:
             self.names.append(named)
-
-    def _enough(self, frame: bytes) -> bool:
-        return False
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -138,6 +142,8 @@ class ResultReader(StateReader):
         before: The reader of an earlier attempt, if there was one.
     """
 
+    patient = True
+
     def __init__(
         self,
         units: Mapping[str, int],
@@ -167,22 +173,17 @@ class ResultReader(StateReader):
         self._rows.take_back(self._seen - self._there)
 
     def finish(self) -> State:
-        """Settle every input of the batch, if it is completed; return its state."""
+        """Settle every input that has a result, or should have; return the batch's state."""
         state = super().finish()
-        if state.status == COMPLETED:
-            self._settle()
-        return state
-
-    def _settle(self) -> None:
         self._rows.take_back(self._doubled - self._there)
-        for unit in self._units.values():
-            if unit in self._there:
-                continue
+        due = self._seen if state.status != COMPLETED else self._units.values()
+        for unit in sorted({*due} - self._there):
             error = self._trouble(unit)
             if error is None:
                 self.good.append(unit)
             else:
                 self._rows.fail([unit], error)
+        return state
 
     def _trouble(self, unit: int) -> EmbeddingError | None:
         if unit in self._doubled:
@@ -193,9 +194,6 @@ class ResultReader(StateReader):
         more = f" {self._foreign} results name no input of it." if self._foreign else ""
         message = f"The batch is completed and has no result for this input.{more}"
         return InvalidResponseError(message, reason="missing")
-
-    def _enough(self, frame: bytes) -> bool:
-        return False
 
     def _item(self, item: bytes) -> None:
         line = _read_line(item)

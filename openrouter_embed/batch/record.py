@@ -266,7 +266,6 @@ def _check(record: Record) -> None:
         and (record.rows is None or all(-1 <= row < len(units) for row in record.rows))
         and len(units if record.rows is None else record.rows) == record.count
         and all(not batch.id or api.is_id(batch.id) for batch in record.batches)
-        and isinstance(record.base_url, str)
         and (record.root is None or record.root.startswith("/"))
     )
     if not sound:

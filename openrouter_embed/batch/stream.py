@@ -1,7 +1,7 @@
 """A batch object cut into its frame and its results while it comes, however long it is.
 
-Results may be as large as all vectors of a batch written out as text, so no more than one of them is
-held at a time. Numbers are skipped by one search; only quotes and brackets are looked at.
+Results may be as large as all vectors of a batch written out as text, so no more than one of them
+is held at a time. Numbers are skipped by one search; only quotes and brackets are looked at.
 
 Rules of this file:
 - Nothing is understood here but where strings, lists and objects end; what they say, others judge.
@@ -151,7 +151,7 @@ class Splitter:
         return start
 
     def _check_between(self, *, first: bool) -> None:
-        if self._between.strip(_WHITE) != (b"" if first else b","):
+        if bytes(self._between.strip(_WHITE)) != (b"" if first else b","):
             raise _odd()
         self._between.clear()
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.batch import api
 from openrouter_embed.batch.api import Listed, State
-from openrouter_embed.batch.dialogue import Desk, Dialogue
 from openrouter_embed.batch.reader import StateReader
 from openrouter_embed.batch.submitting import candidate
 from openrouter_embed.errors import (
@@ -30,6 +29,7 @@ from openrouter_embed.result import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from openrouter_embed.batch.dialogue import Desk, Dialogue
     from openrouter_embed.batch.record import Batch
 
 FIRST_POLL: Final = 10.0
