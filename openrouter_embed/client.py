@@ -473,12 +473,13 @@ class EmbeddingClient(_Client):
         return submit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
-    def batch(self, job: JobName) -> BatchJob:
+    def batch(self, path_or_ids: JobName) -> BatchJob:
         """Find a job again, in this process or another, today or within a month; asks nobody.
 
         Args:
-            job: The path of its file; the id of a batch, or several; or `error.submitted`. Where
-                only ids are known, results come in the order of the distinct inputs submitted.
+            path_or_ids: The path of its file; the id of a batch, or several; or what
+                `error.submitted` holds. Where only ids are known, results come in the order of the
+                distinct inputs submitted.
 
         Raises:
             ConfigurationError: There is no such file, it holds no job, or one that was submitted
@@ -486,7 +487,7 @@ class EmbeddingClient(_Client):
         """
         from openrouter_embed.batch.job import BatchJob, find_record  # noqa: PLC0415 - lazy by design
 
-        return BatchJob(self._engine, self._ask, find_record(job, self._engine.settings))
+        return BatchJob(self._engine, self._ask, find_record(path_or_ids, self._engine.settings))
 
     def _ask(self, ask: Ask[Any]) -> Any:
         return self._drive(lambda _: self._engine.fetch(ask)).result()
@@ -741,7 +742,7 @@ class AsyncEmbeddingClient(_Client):
         return await asubmit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
-    def batch(self, job: JobName) -> AsyncBatchJob:
+    def batch(self, path_or_ids: JobName) -> AsyncBatchJob:
         """Find a job again; asks nobody, so it is not awaited. See `EmbeddingClient.batch`.
 
         Raises:
@@ -750,7 +751,9 @@ class AsyncEmbeddingClient(_Client):
         """
         from openrouter_embed.batch.job import AsyncBatchJob, find_record  # noqa: PLC0415 - lazy by design
 
-        return AsyncBatchJob(self._engine, self._ask, find_record(job, self._engine.settings))
+        return AsyncBatchJob(
+            self._engine, self._ask, find_record(path_or_ids, self._engine.settings)
+        )
 
     async def _ask(self, ask: Ask[Any]) -> Any:
         return (await self._drive(lambda _: self._engine.fetch(ask))).result()

@@ -162,6 +162,7 @@ class State:
         usage: What the API says it cost; `None` until it is completed.
         created_at: Seconds since 1970; 0 where the API does not say.
         expires_at: The same; `None` where it does not say.
+        provider: The host that serves it; empty where the API does not say.
         error: A sentence, where the batch has one.
     """
 
@@ -172,6 +173,7 @@ class State:
     usage: Mapping[str, Any] | None = field(default=None, hash=False)
     created_at: float = 0.0
     expires_at: float | None = None
+    provider: str = ""
     error: str = ""
 
     @property
@@ -196,6 +198,7 @@ def read_state(table: Mapping[str, Any]) -> State:
         usage=cast("Mapping[str, Any]", usage) if isinstance(usage, dict) else None,
         created_at=_moment(table.get("created_at")) or 0.0,
         expires_at=_moment(table.get("expires_at")),
+        provider=printable(_text(table.get("provider")), 200),
         error=_problem(table.get("error")),
     )
 

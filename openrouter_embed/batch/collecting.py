@@ -125,7 +125,7 @@ class Collection:
         if reader is not None and batch.state.final:
             self._bill(batch, reader)
         if good:
-            yield Do(lambda: self._keep(good))
+            yield Do(lambda: self._keep(good, batch.state.provider))
         if batch.state.status != api.COMPLETED:
             self._fail(batch, _why(batch))
 
@@ -135,13 +135,13 @@ class Collection:
         self._rows.usage += usage
         self._on_usage(batch.id, usage)
 
-    def _keep(self, units: list[int]) -> None:
+    def _keep(self, units: list[int], host: str) -> None:
         if self._shelf is None:
             return
         rows = self._rows.rows_of(units)
         whole = [at for at, row in enumerate(rows) if row.any()]  # zeros are a fault that may pass
         if whole:
-            self._shelf.keep([units[at] for at in whole], rows[whole], self._rows.host)
+            self._shelf.keep([units[at] for at in whole], rows[whole], host or self._rows.host)
 
     def _fail(self, batch: Batch, error: EmbeddingError) -> None:
         self._rows.fail(self._missing(batch), error)
@@ -179,7 +179,12 @@ class Collection:
         wish = record.normalize
         normalize = wish if isinstance(wish, bool) else rows.unit is False
         result = rows.result(None, normalize=normalize)
-        result = dataclasses.replace(result, request_ids=record.ids)
+        hosts = [batch.state.provider for batch in record.batches if batch.state.provider]
+        result = dataclasses.replace(
+            result,
+            request_ids=record.ids,
+            providers=tuple(dict.fromkeys((*result.providers, *hosts))),
+        )
         if error is None:
             return result
         error.result = result

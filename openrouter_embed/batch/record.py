@@ -59,9 +59,9 @@ class Batch:
     def counts(self) -> BatchCounts:
         """How far it has come; the API may not have counted yet, or no longer count."""
         seen, total = self.state, len(self.units) or self.state.total
-        failed = total if seen.status in api.ENDED else seen.failed
-        done = 0 if seen.status in api.ENDED else seen.completed
-        return BatchCounts(total=total, completed=min(done, total), failed=min(failed, total))
+        done = min(seen.completed, total)
+        failed = total - done if seen.status in api.ENDED else min(seen.failed, total)
+        return BatchCounts(total=total, completed=done, failed=failed)
 
     @property
     def usage(self) -> Usage:
@@ -187,6 +187,7 @@ def _batch_to_dict(batch: Batch) -> dict[str, Any]:
         "usage": None if state.usage is None else dict(state.usage),
         "created_at": state.created_at,
         "expires_at": state.expires_at,
+        "provider": state.provider,
         "error": state.error or None,
     }
 
@@ -250,6 +251,7 @@ def _read_batch(row: Mapping[str, Any]) -> Batch:
         usage=None if row["usage"] is None else dict(row["usage"]),
         created_at=float(row["created_at"]),
         expires_at=row["expires_at"],
+        provider=str(row["provider"]),
         error=row["error"] or "",
     )
     return Batch(row["id"] or "", list(map(int, row["units"])), state)
