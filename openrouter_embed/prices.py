@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openrouter_embed.catalogue import Estimate
+from openrouter_embed.catalogue import Estimate, price_of
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.guard import printable
 from openrouter_embed.options.names import near_models
@@ -28,7 +28,7 @@ def prices_for_limit(model: str, models: Sequence[ModelInfo], plan: Plan) -> Pri
     Raises:
         ConfigurationError: Nobody can tell what the call will cost.
     """
-    prices = _listed(model, models)
+    prices = price_of(models, model)
     if prices is None:
         doubt_model(model, models)
         raise ConfigurationError(
@@ -45,11 +45,16 @@ def prices_for_limit(model: str, models: Sequence[ModelInfo], plan: Plan) -> Pri
 
 
 def estimate(
-    model: str, models: Sequence[ModelInfo], plan: Plan, missing: Sequence[int]
+    model: str,
+    models: Sequence[ModelInfo],
+    plan: Plan,
+    missing: Sequence[int],
+    *,
+    batch: bool = False,
 ) -> Estimate:
-    """Work out what buying some units of a plan should take."""
+    """Work out what buying some units of a plan should take, at once or in a batch."""
     tokens = sum(plan.tokens[unit] for unit in missing)
-    prices = _listed(model, models)
+    prices = price_of(models, model, batch=batch)
     told = prices is not None and not plan.without_rule(prices)
     cost = plan.cost(missing, prices) if told and prices else None
     return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
@@ -69,7 +74,3 @@ def doubt_model(model: str, models: Sequence[ModelInfo]) -> None:
         raise ConfigurationError(
             f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
         )
-
-
-def _listed(model: str, models: Sequence[ModelInfo]) -> Prices | None:
-    return next((known.prices for known in models if known.id == model), None)
