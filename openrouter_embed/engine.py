@@ -356,8 +356,7 @@ class Engine:
         model = self.settings.model
         doubt_model(model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
-        missing = self._to_buy(plan, role, input_type)
-        return estimate(model, models, plan, missing, batch=batch)
+        return estimate(model, models, plan, self._to_buy(plan, role, input_type), batch=batch)
 
     def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
         """Return the units that are not in the cache."""

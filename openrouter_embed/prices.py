@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openrouter_embed.catalogue import Estimate, price_of
+from openrouter_embed.catalogue import BATCH, Estimate
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.guard import printable
 from openrouter_embed.options.names import near_models
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from openrouter_embed.core.plan import Plan
 
 
-def prices_for_limit(model: str, models: Sequence[ModelInfo], plan: Plan) -> Prices:
+def prices_for_limit(
+    model: str, models: Sequence[ModelInfo], plan: Plan, *, batch: bool = False
+) -> Prices:
     """Return USD per token for a call that has a spending limit.
 
     Raises:
         ConfigurationError: Nobody can tell what the call will cost.
     """
-    prices = price_of(models, model)
+    prices = _listed(model, models, batch=batch)
     if prices is None:
         doubt_model(model, models)
         raise ConfigurationError(
@@ -52,9 +54,9 @@ def estimate(
     *,
     batch: bool = False,
 ) -> Estimate:
-    """Work out what buying some units of a plan should take, at once or in a batch."""
+    """Work out what buying some units of a plan should take."""
     tokens = sum(plan.tokens[unit] for unit in missing)
-    prices = price_of(models, model, batch=batch)
+    prices = _listed(model, models, batch=batch)
     told = prices is not None and not plan.without_rule(prices)
     cost = plan.cost(missing, prices) if told and prices else None
     return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
@@ -74,3 +76,10 @@ def doubt_model(model: str, models: Sequence[ModelInfo]) -> None:
         raise ConfigurationError(
             f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
         )
+
+
+def _listed(model: str, models: Sequence[ModelInfo], *, batch: bool) -> Prices | None:
+    """Return what the catalogue says; a batch costs half where it lists the variant for batches."""
+    known = {each.id: each.prices for each in models}
+    cheaper = known.get(model + BATCH) if batch else None
+    return known.get(model) if cheaper is None else cheaper

@@ -120,7 +120,7 @@ class _Job:
         return {
             batch.id: batch.state.error or batch.state.status
             for batch in batches
-            if batch.state.status in api.ENDED
+            if batch.id and batch.state.status in api.ENDED
         }
 
     @guarded
