@@ -192,6 +192,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     chunk_size: int | None = field_of("max_batch_inputs")
     max_batch_tokens: int | None = field_of("max_batch_tokens")
     max_cost: float | None = field_of("max_cost")
+    batch_root: str | None = field_of("batch_root")
     long_input: str = field_of("long_input")
     empty: str = field_of("empty")
     normalize: bool | str = field_of("normalize")

@@ -58,7 +58,7 @@ class ModelInfo:
     @property
     def batch(self) -> bool:
         """Whether it is the variant for the Batch API, at the price that this has."""
-        return self.id.endswith(":batch")
+        return self.id.endswith(BATCH)
 
     @property
     def prices(self) -> Prices | None:
@@ -126,6 +126,10 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         return display.table(display.facts_of_estimate(self), "Estimate")
+
+
+BATCH: Final = ":batch"
+"""What ends the id of a model's variant for the Batch API."""
 
 
 def read_models(answer: Mapping[str, Any]) -> list[ModelInfo]:

@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openrouter_embed.clock import monotonic
 from openrouter_embed.connections import Connections
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.call import Call
-    from openrouter_embed.core.fetch import Fetch
+    from openrouter_embed.core.fetch import Ask, Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.memory import ModelMemory
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
     from openrouter_embed.telemetry.observation import Observation
 
+
+Answer = TypeVar("Answer")
 
 MODELS_PATH: Final = "/embeddings/models"
 KEY_PATH: Final = "/key"
@@ -136,7 +138,8 @@ class Engine:
         with self._lock:
             return self._usage or Usage()
 
-    def _add_usage(self, usage: Usage) -> None:
+    def add_usage(self, usage: Usage) -> None:
+        """Count what something consumed."""
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
 
@@ -207,7 +210,7 @@ class Engine:
             busy=busy,
             on_landed=self._news.landed,
             on_refused=self._news.refused,
-            on_usage=self._add_usage if seen is None else seen.hearing(self._add_usage),
+            on_usage=self.add_usage if seen is None else seen.hearing(self.add_usage),
             on_retry=herald,
             on_turn=herald.turn,
             on_progress=on_progress,
@@ -288,8 +291,27 @@ class Engine:
             )
         return result
 
-    def fetch(self, path: str) -> Fetch:
-        """Make the state machine of one `GET`.
+    def get(self, path: str) -> Fetch[Mapping[str, Any]]:
+        """Make the state machine of one `GET` of an object with `data`.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        from openrouter_embed.core.fetch import PATIENCE, Ask, read_data  # noqa: PLC0415 - lazy
+
+        settings = self.settings
+        return self.fetch(
+            Ask(
+                path=path,
+                public=path == MODELS_PATH,
+                timeout=min(settings.timeout, PATIENCE),
+                deadline=settings.deadline,
+                read=read_data,
+            )
+        )
+
+    def fetch(self, ask: Ask[Answer]) -> Fetch[Answer]:
+        """Make the state machine of one exchange that embeds nothing.
 
         Raises:
             ClientClosedError: The client is closed.
@@ -299,13 +321,12 @@ class Engine:
         connections = self.connections
         connections.check_open()
         return Fetch(
-            path,
+            ask,
             self.settings,
             now=monotonic(),
             chance=random.random,
             closed=lambda: connections.closed,
             on_retry=Herald(self.settings.model),
-            public=path == MODELS_PATH,
         )
 
     def remember_models(self, models: list[ModelInfo]) -> list[ModelInfo]:
@@ -316,7 +337,13 @@ class Engine:
         return ModelList(models)
 
     def estimate(
-        self, inputs: Inputs, role: Role | None, input_type: str | None, models: list[ModelInfo]
+        self,
+        inputs: Inputs,
+        role: Role | None,
+        input_type: str | None,
+        models: list[ModelInfo],
+        *,
+        batch: bool = False,
     ) -> Estimate:
         """Work out what a call should take; sends nothing.
 
@@ -329,7 +356,7 @@ class Engine:
         model = self.settings.model
         doubt_model(model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
-        return estimate(model, models, plan, self._to_buy(plan, role, input_type))
+        return estimate(model, models, plan, self._to_buy(plan, role, input_type), batch=batch)
 
     def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
         """Return the units that are not in the cache."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openrouter_embed.catalogue import Estimate
+from openrouter_embed.catalogue import BATCH, Estimate
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.guard import printable
 from openrouter_embed.options.names import near_models
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from openrouter_embed.core.plan import Plan
 
 
-def prices_for_limit(model: str, models: Sequence[ModelInfo], plan: Plan) -> Prices:
+def prices_for_limit(
+    model: str, models: Sequence[ModelInfo], plan: Plan, *, batch: bool = False
+) -> Prices:
     """Return USD per token for a call that has a spending limit.
 
     Raises:
         ConfigurationError: Nobody can tell what the call will cost.
     """
-    prices = _listed(model, models)
+    prices = _listed(model, models, batch=batch)
     if prices is None:
         doubt_model(model, models)
         raise ConfigurationError(
@@ -45,11 +47,16 @@ def prices_for_limit(model: str, models: Sequence[ModelInfo], plan: Plan) -> Pri
 
 
 def estimate(
-    model: str, models: Sequence[ModelInfo], plan: Plan, missing: Sequence[int]
+    model: str,
+    models: Sequence[ModelInfo],
+    plan: Plan,
+    missing: Sequence[int],
+    *,
+    batch: bool = False,
 ) -> Estimate:
     """Work out what buying some units of a plan should take."""
     tokens = sum(plan.tokens[unit] for unit in missing)
-    prices = _listed(model, models)
+    prices = _listed(model, models, batch=batch)
     told = prices is not None and not plan.without_rule(prices)
     cost = plan.cost(missing, prices) if told and prices else None
     return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
@@ -71,5 +78,8 @@ def doubt_model(model: str, models: Sequence[ModelInfo]) -> None:
         )
 
 
-def _listed(model: str, models: Sequence[ModelInfo]) -> Prices | None:
-    return next((known.prices for known in models if known.id == model), None)
+def _listed(model: str, models: Sequence[ModelInfo], *, batch: bool) -> Prices | None:
+    """Return what the catalogue says; a batch costs half where it lists the variant for batches."""
+    known = {each.id: each.prices for each in models}
+    cheaper = known.get(model + BATCH) if batch else None
+    return known.get(model) if cheaper is None else cheaper

@@ -22,7 +22,7 @@ from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage, is_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -175,6 +175,15 @@ class Collector:
             self._flags.setdefault(flag, []).extend(units)
         return True
 
+    def take_back(self, units: Iterable[int]) -> None:
+        """Forget units that were delivered."""
+        gone = {unit for unit in units if self._have[unit]}
+        for unit in gone:
+            self._have[unit] = 0
+        self.delivered -= len(gone)
+        for name, flagged in self._flags.items():
+            self._flags[name] = [unit for unit in flagged if unit not in gone]
+
     def rows_of(self, units: Sequence[int]) -> Matrix:
         """Return the vectors of units that were delivered; a view where they lie together."""
         if self._rows is None:
@@ -308,7 +317,7 @@ class Collector:
             space=self.space,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
-            flags=self._flags_by_position() if self._flags else {},
+            flags=_by_position(self._flags, plan) if self._flags else {},
             prepared=prepared,
         )
 
@@ -334,12 +343,14 @@ class Collector:
         pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
         return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
-    def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
-        table: dict[str, tuple[int, ...]] = {}
-        positions = self.plan.positions()
-        for name, units in self._flags.items():
-            table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
-        return table
+
+def _by_position(flags: Mapping[str, Sequence[int]], plan: Plan) -> Mapping[str, tuple[int, ...]]:
+    positions = plan.positions()
+    return {
+        name: tuple(sorted(at for unit in units for at in positions[unit]))
+        for name, units in flags.items()
+        if units
+    }
 
 
 def _shared(rows: Matrix, prepared: object) -> Matrix:

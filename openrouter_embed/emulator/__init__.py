@@ -10,7 +10,9 @@ Faithful to the live service, as far as it is publicly documented or recorded:
     * the 33 models with their upstream names, prices, context lengths, widths, lengths of their
       vectors, special tokens, ``dimensions``, ``input_type`` and prefixes, batch limits and hosts;
     * prices of images and audio, the response cache, and on demand what hosts bill to keys of the
-      user's own (BYOK).
+      user's own (BYOK);
+    * batches of embeddings at half the price: the order of keys, states, counts, results inline
+      and in pages, deletion, and what is gone after 30 days.
 
 Invented:
     * THE VECTORS ARE NOT THOSE OF THE REAL MODELS. They come from one small word-embedding model
@@ -23,15 +25,20 @@ Invented:
     * the wording of type errors, the choice of host (always the first that is allowed), which
       hosts honour base64, and the hosts of the small open-weight models.
 
-Left out: other endpoints, batch variants, credits and moderation.
+    * how long a batch takes (no time, unless asked for), and that its results come last one first.
+
+Left out: other endpoints, webhooks of batches, credits and moderation.
 
 Importing this package imports neither aiohttp nor numpy; starting an emulator does.
 """
 
 from __future__ import annotations
 
+from openrouter_embed.emulator.batches import Batches
+from openrouter_embed.emulator.failures import Failure
 from openrouter_embed.emulator.options import (
     Backend,
+    BatchItem,
     EmulatorOptions,
     Fault,
     FaultReply,
@@ -42,8 +49,11 @@ from openrouter_embed.emulator.runner import Emulator, OptionChanges, serve
 
 __all__ = [
     "Backend",
+    "BatchItem",
+    "Batches",
     "Emulator",
     "EmulatorOptions",
+    "Failure",
     "Fault",
     "FaultReply",
     "OptionChanges",

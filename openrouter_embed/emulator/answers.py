@@ -50,17 +50,29 @@ def embeddings_body(
     plan: Plan, rows: npt.NDArray[np.float64], answer_id: str, *, bill: Bill
 ) -> bytes:
     """The JSON of a 200 answer."""
-    data = b",".join(
-        b'{"object":"embedding","embedding":%b,"index":%d}' % (_vector(row, plan.base64), index)
-        for index, row in enumerate(rows)
-    )
     tail = {
         "model": plan.model.upstream,
         "usage": _usage(plan, bill),
         "provider": plan.host.name,
         "id": answer_id,
     }
-    return b'{"object":"list","data":[%b],%b' % (data, msgspec.json.encode(tail)[1:])
+    return b'{"object":"list","data":[%b],%b' % (_data(plan, rows), msgspec.json.encode(tail)[1:])
+
+
+def batch_body(plan: Plan, rows: npt.NDArray[np.float64]) -> bytes:
+    """The JSON of one answered request of a batch."""
+    tail = {
+        "model": plan.model.upstream,
+        "usage": {"prompt_tokens": plan.tokens, "total_tokens": plan.tokens},
+    }
+    return b'{"object":"list","data":[%b],%b' % (_data(plan, rows), msgspec.json.encode(tail)[1:])
+
+
+def _data(plan: Plan, rows: npt.NDArray[np.float64]) -> bytes:
+    return b",".join(
+        b'{"object":"embedding","embedding":%b,"index":%d}' % (_vector(row, plan.base64), index)
+        for index, row in enumerate(rows)
+    )
 
 
 def _vector(row: npt.NDArray[np.float64], as_base64: bool) -> bytes:

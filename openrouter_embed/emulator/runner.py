@@ -16,8 +16,9 @@ import threading
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
+from openrouter_embed.emulator.failures import Terms
 from openrouter_embed.emulator.options import EmulatorOptions
 
 if TYPE_CHECKING:
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from openrouter_embed.emulator.options import Backend, Fault, RecordedRequest, Stats
+    from openrouter_embed.emulator.batches import Batches
+    from openrouter_embed.emulator.failures import Endpoint, Failure, FailureKind
+    from openrouter_embed.emulator.options import (
+        Backend,
+        BatchItems,
+        Fault,
+        RecordedRequest,
+        Stats,
+    )
     from openrouter_embed.emulator.server import Server
 
 _START_SECONDS = 60.0
@@ -53,6 +62,12 @@ class OptionChanges(TypedDict, total=False):
     backend: Backend
     max_body_bytes: int
     log_size: int
+    batch_seconds: float
+    batch_items: BatchItems | None
+    batch_version: Literal["v1", "beta"]
+    batch_pages: bool
+    max_batch_bytes: int
+    max_batch_requests: int
 
 
 class Emulator:
@@ -154,8 +169,60 @@ class Emulator:
         """The embeddings requests it has seen, oldest first, without their keys."""
         return self._known_server().ledger.requests
 
+    @property
+    def batches(self) -> Batches:
+        """The batches it has: their states, and their clock."""
+        return self._known_server().batches
+
+    def fail(
+        self,
+        what: int | FailureKind = 503,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+        holding: str | None = None,
+        on: Endpoint = "embeddings",
+        method: str | None = None,
+        retry_after: float | None = None,
+        message: str | None = None,
+    ) -> Failure:
+        """Fail the next requests on purpose.
+
+        Args:
+            what: A status from 400 to 599; or "reset" (the connection is reset), "stall" (no
+                answer comes), "lost" (the work is done and billed, but its answer is lost),
+                "truncated" (the answer ends in its middle), "garbage" (a web page in place of
+                JSON); and for embeddings "no_provider" (an error inside HTTP 200) and "short"
+                (a vector too few).
+            times: How many requests fail; None: all, until ``end()`` is called.
+            after: How many requests pass first.
+            holding: Only requests fail that hold this text.
+            on: The endpoint: "embeddings", "batches", "models" or "key".
+            method: Only requests of this method fail: "POST" submits batches, "GET" looks at them.
+            retry_after: Seconds that the answer asks to wait.
+            message: What the answer says, in place of what it says usually.
+
+        Returns:
+            What counts the requests that failed, and ends it.
+
+        Raises:
+            ConfigurationError: There is no such failure.
+        """
+        terms = Terms(
+            what=what,
+            on=on,
+            method=method,
+            holding=holding,
+            retry_after=retry_after,
+            message=message,
+        )
+        return self._known_server().failures.add(terms, times=times, after=after)
+
     def reset(self) -> None:
-        """Set the counters to zero and empty the log; numbering restarts at 1."""
+        """Set the counters to zero, empty the log and end failures; batches stay.
+
+        Numbering restarts at 1.
+        """
         self._known_server().reset()
 
     def _known_server(self) -> Server:
