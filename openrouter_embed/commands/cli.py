@@ -88,10 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the local emulator of the embeddings API")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8787)
-    serve.add_argument("--latency", type=float, default=0.0, help="seconds per request")
-    serve.add_argument("--latency-per-input", type=float, default=0.0, help="seconds per input")
     serve.add_argument(
-        "--max-in-flight", type=_positive, help="answer 429 above this many requests at once"
+        "--latency", type=float, metavar="S", default=0.0, help="seconds per request"
+    )
+    serve.add_argument(
+        "--latency-per-input", type=float, metavar="S", default=0.0, help="seconds per input"
+    )
+    serve.add_argument(
+        "--max-in-flight",
+        type=_positive,
+        metavar="N",
+        help="answer 429 above this many requests at once",
     )
     serve.add_argument("--verbose", action="store_true", help="write a line for every request")
     serve.set_defaults(run=_serve)
