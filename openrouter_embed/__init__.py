@@ -13,6 +13,7 @@ from openrouter_embed.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BatchError,
     BudgetExceededError,
     CacheError,
     CacheMissError,
@@ -33,6 +34,8 @@ from openrouter_embed.errors import (
 from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
+    from openrouter_embed.batch.job import AsyncBatchJob, BatchJob
+    from openrouter_embed.batch.record import BatchCounts
     from openrouter_embed.cache import CacheStats, EmbeddingCache, Found, SQLiteCache
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
     from openrouter_embed.client import AsyncEmbeddingClient, EmbeddingClient
@@ -54,10 +57,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APIError",
+    "AsyncBatchJob",
     "AsyncEmbeddingClient",
     "AudioInput",
     "AuthenticationError",
     "BadRequestError",
+    "BatchCounts",
+    "BatchError",
+    "BatchJob",
     "BudgetExceededError",
     "CacheError",
     "CacheMissError",
@@ -106,8 +113,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncBatchJob": "batch.job",
     "AsyncEmbeddingClient": "client",
     "AudioInput": "media",
+    "BatchCounts": "batch.record",
+    "BatchJob": "batch.job",
     "CacheStats": "cache",
     "CallOptions": "options.keywords",
     "Comparison": "comparison",

@@ -29,6 +29,7 @@ from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import (
         AsyncIterator,
         Callable,
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from openrouter_embed.batch.job import AsyncBatchJob, BatchJob, JobName
     from openrouter_embed.catalogue import Estimate, KeyInfo, ModelInfo
-    from openrouter_embed.core.fetch import Fetch
+    from openrouter_embed.core.fetch import Ask, Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.inputs import Input, Inputs
     from openrouter_embed.options.models import Role
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
     OnError = Literal["raise", "return"]
     Wake = Callable[[], None]
-    Work = TypeVar("Work", Job, Fetch)
+    Work = TypeVar("Work", Job, Fetch[Any])
 
 STREAM_INPUTS: Final = 4096
 """Inputs that a stream holds at a time: enough to fill 64 requests of 64 inputs each."""
@@ -388,18 +390,29 @@ class EmbeddingClient(_Client):
 
     @guarded
     def estimate(
-        self, inputs: Inputs, *, role: Role | None = None, input_type: str | None = AUTO
+        self,
+        inputs: Inputs,
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        batch: bool = False,
     ) -> Estimate:
         """Work out tokens and USD of a call before a cent is spent.
 
         The catalogue is fetched once per client, which costs nothing; no input is sent.
+
+        Args:
+            inputs: As for `embed`.
+            role: As for `embed`.
+            input_type: As for `embed`.
+            batch: Whether for `submit`: half the price where the catalogue says so.
 
         Raises:
             ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or self.models()
-        return self._engine.estimate(inputs, role, input_type, known)
+        return self._engine.estimate(inputs, role, input_type, known, batch=batch)
 
     @guarded
     def check(self) -> KeyInfo:
@@ -412,7 +425,72 @@ class EmbeddingClient(_Client):
         return read_key_info(self._get(KEY_PATH))
 
     def _get(self, path: str) -> Mapping[str, Any]:
-        return self._drive(lambda _: self._engine.fetch(path)).result()
+        found: Mapping[str, Any] = self._drive(lambda _: self._engine.get(path)).result()
+        return found
+
+    @spelled_out(CallOptions, per_call=True)
+    @guarded
+    def submit(
+        self,
+        inputs: Inputs,
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        on_error: OnError = "raise",
+        save_to: str | os.PathLike[str] | None = None,
+        **overrides: Unpack[CallOptions],
+    ) -> BatchJob:
+        """Hand inputs in to be embedded within a day, at half the price where the model has that.
+
+        Distinct inputs that are not in the cache are put into as few batches as can be read well.
+        Collect them with the job that is returned, or from anywhere with `batch`.
+
+        Args:
+            inputs: Texts or token ids, as for `embed`.
+            role: As for `embed`; models that want an `input_type` for it are refused.
+            input_type: As for `embed`; `None` submits texts as they are.
+            on_error: What `result` does about inputs that failed; `return` also returns the job if
+                some batches could not be handed in.
+            save_to: Where to keep the job's file, from before the first request on.
+            overrides: Options for this job alone; `max_batch_inputs` is for one batch here.
+
+        Returns:
+            The job, with nothing to wait for if everything is in the cache.
+
+        Raises:
+            ConfigurationError: An input or option is wrong, or nothing that batches take; nothing
+                was sent.
+            BudgetExceededError: It could cost more than `max_cost` allows; nothing was sent.
+            EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
+                batches that were accepted.
+        """
+        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.batch.job import submit  # noqa: PLC0415 - lazy by design
+
+        if self._engine.needs_prices:
+            self.models()
+        asked = (role, input_type, on_error)
+        return submit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
+
+    @guarded
+    def batch(self, path_or_ids: JobName) -> BatchJob:
+        """Find a job again, in this process or another, today or within a month; asks nobody.
+
+        Args:
+            path_or_ids: The path of its file; the id of a batch, or several; or what
+                `error.submitted` holds. Where only ids are known, results come in the order of the
+                distinct inputs submitted.
+
+        Raises:
+            ConfigurationError: There is no such file, it holds no job, or one that was submitted
+                elsewhere.
+        """
+        from openrouter_embed.batch.job import BatchJob, find_record  # noqa: PLC0415 - lazy by design
+
+        return BatchJob(self._engine, self._ask, find_record(path_or_ids, self._engine.settings))
+
+    def _ask(self, ask: Ask[Any]) -> Any:
+        return self._drive(lambda _: self._engine.fetch(ask)).result()
 
     def as_async(self) -> AsyncEmbeddingClient:
         """Return the asynchronous face of this client: same settings, pacing, limits and usage.
@@ -596,18 +674,29 @@ class AsyncEmbeddingClient(_Client):
 
     @aguarded
     async def estimate(
-        self, inputs: Inputs, *, role: Role | None = None, input_type: str | None = AUTO
+        self,
+        inputs: Inputs,
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        batch: bool = False,
     ) -> Estimate:
         """Work out tokens and USD of a call before a cent is spent.
 
         The catalogue is fetched once per client, which costs nothing; no input is sent.
+
+        Args:
+            inputs: As for `embed`.
+            role: As for `embed`.
+            input_type: As for `embed`.
+            batch: Whether for `submit`: half the price where the catalogue says so.
 
         Raises:
             ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or await self.models()
-        return self._engine.estimate(inputs, role, input_type, known)
+        return self._engine.estimate(inputs, role, input_type, known, batch=batch)
 
     @aguarded
     async def check(self) -> KeyInfo:
@@ -620,7 +709,54 @@ class AsyncEmbeddingClient(_Client):
         return read_key_info(await self._get(KEY_PATH))
 
     async def _get(self, path: str) -> Mapping[str, Any]:
-        return (await self._drive(lambda _: self._engine.fetch(path))).result()
+        found: Mapping[str, Any] = (await self._drive(lambda _: self._engine.get(path))).result()
+        return found
+
+    @spelled_out(CallOptions, per_call=True)
+    @aguarded
+    async def submit(
+        self,
+        inputs: Inputs,
+        *,
+        role: Role | None = None,
+        input_type: str | None = AUTO,
+        on_error: OnError = "raise",
+        save_to: str | os.PathLike[str] | None = None,
+        **overrides: Unpack[CallOptions],
+    ) -> AsyncBatchJob:
+        """Hand inputs in to be embedded within a day; see `EmbeddingClient.submit`.
+
+        Raises:
+            ConfigurationError: An input or option is wrong, or nothing that batches take; nothing
+                was sent.
+            BudgetExceededError: It could cost more than `max_cost` allows; nothing was sent.
+            EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
+                batches that were accepted.
+        """
+        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.batch.job import asubmit  # noqa: PLC0415 - lazy by design
+
+        if self._engine.needs_prices:
+            await self.models()
+        asked = (role, input_type, on_error)
+        return await asubmit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
+
+    @guarded
+    def batch(self, path_or_ids: JobName) -> AsyncBatchJob:
+        """Find a job again; asks nobody, so it is not awaited. See `EmbeddingClient.batch`.
+
+        Raises:
+            ConfigurationError: There is no such file, it holds no job, or one that was submitted
+                elsewhere.
+        """
+        from openrouter_embed.batch.job import AsyncBatchJob, find_record  # noqa: PLC0415 - lazy by design
+
+        return AsyncBatchJob(
+            self._engine, self._ask, find_record(path_or_ids, self._engine.settings)
+        )
+
+    async def _ask(self, ask: Ask[Any]) -> Any:
+        return (await self._drive(lambda _: self._engine.fetch(ask))).result()
 
     async def aclose(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""

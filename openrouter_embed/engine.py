@@ -14,7 +14,7 @@ import random
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from openrouter_embed.catalogue import Estimate, ModelInfo
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.core.call import Call
-    from openrouter_embed.core.fetch import Fetch
+    from openrouter_embed.core.fetch import Ask, Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
     from openrouter_embed.core.level import Signal
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from openrouter_embed.shells.aiohttp_shell import AiohttpTransport
     from openrouter_embed.shells.requests_shell import RequestsTransport
 
+
+Answer = TypeVar("Answer")
 
 MODELS_PATH: Final = "/embeddings/models"
 KEY_PATH: Final = "/key"
@@ -166,7 +168,8 @@ class Engine:
         with self._lock:
             return self._usage or Usage()
 
-    def _add_usage(self, usage: Usage) -> None:
+    def add_usage(self, usage: Usage) -> None:
+        """Count what something consumed."""
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
 
@@ -184,7 +187,7 @@ class Engine:
         try:
             tell(news)
         except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
-            _warn(f"The limiter's `{name}` raised {type(error).__name__}.", UserWarning)
+            warn(f"The limiter's `{name}` raised {type(error).__name__}.", UserWarning)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -247,7 +250,7 @@ class Engine:
             busy=busy,
             on_landed=self._landed,
             on_refused=self._refused,
-            on_usage=self._add_usage,
+            on_usage=self.add_usage,
             on_retry=Herald(settings.model, getattr(on_progress, "retried", None)),
             on_progress=on_progress,
             cache=cache,
@@ -287,7 +290,7 @@ class Engine:
             refresh=settings.refresh,
         )
 
-    def recall(self, work: Job | Fetch) -> None:
+    def recall(self, work: Job | Fetch[Any]) -> None:
         """Take out of the cache what is there, if this is a call with a cache; may block."""
         kept = getattr(work, "kept", None)
         cache = _cache_of(work)
@@ -301,12 +304,12 @@ class Engine:
         kept.begin(others)
         cast("Job", work).listener.tell(kept.progress)
 
-    def flushed(self, work: Job | Fetch) -> bool:
+    def flushed(self, work: Job | Fetch[Any]) -> bool:
         """Whether nothing of what a call has bought is on its way into the cache."""
         cache = _cache_of(work)
         return cache is None or cache.flushed
 
-    def flush(self, work: Job | Fetch) -> None:
+    def flush(self, work: Job | Fetch[Any]) -> None:
         """Wait until what a call has bought is in the cache; may block."""
         cache = _cache_of(work)
         if cache is not None:
@@ -369,21 +372,40 @@ class Engine:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
         if job.listener.complaint:
-            _warn(job.listener.complaint, UserWarning)
+            warn(job.listener.complaint, UserWarning)
         for sentence in self._keeper.complaints() if self._keeper is not None else ():
-            _warn(sentence, CacheWarning)
+            warn(sentence, CacheWarning)
         result = job.result()
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
-            _warn(
+            warn(
                 f"One call was served by {', '.join(result.providers)}: hosts may serve different "
                 "vectors for one model. Pass `pin_provider=True` to keep to the first.",
                 MultipleProvidersWarning,
             )
         return result
 
-    def fetch(self, path: str) -> Fetch:
-        """Make the state machine of one `GET`.
+    def get(self, path: str) -> Fetch[Mapping[str, Any]]:
+        """Make the state machine of one `GET` of an object with `data`.
+
+        Raises:
+            ClientClosedError: The client is closed.
+        """
+        from openrouter_embed.core.fetch import PATIENCE, Ask, read_data  # noqa: PLC0415 - lazy
+
+        settings = self.settings
+        return self.fetch(
+            Ask(
+                path=path,
+                public=path == MODELS_PATH,
+                timeout=min(settings.timeout, PATIENCE),
+                deadline=settings.deadline,
+                read=read_data,
+            )
+        )
+
+    def fetch(self, ask: Ask[Answer]) -> Fetch[Answer]:
+        """Make the state machine of one exchange that embeds nothing.
 
         Raises:
             ClientClosedError: The client is closed.
@@ -392,13 +414,12 @@ class Engine:
 
         self._check_open()
         return Fetch(
-            path,
+            ask,
             self.settings,
             now=monotonic(),
             chance=random.random,
             closed=lambda: self.closed,
             on_retry=Herald(self.settings.model),
-            public=path == MODELS_PATH,
         )
 
     def remember_models(self, models: list[ModelInfo]) -> list[ModelInfo]:
@@ -409,21 +430,27 @@ class Engine:
         return ModelList(models)
 
     def estimate(
-        self, inputs: Inputs, role: Role | None, input_type: str | None, models: list[ModelInfo]
+        self,
+        inputs: Inputs,
+        role: Role | None,
+        input_type: str | None,
+        models: list[ModelInfo],
+        *,
+        batch: bool = False,
     ) -> Estimate:
         """Work out what a call should take; sends nothing.
 
         Raises:
             ConfigurationError: An input or an option of the call is wrong.
         """
-        from openrouter_embed.catalogue import Estimate  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.catalogue import Estimate, price_of  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
         self._doubt_model(self.settings.model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
         missing = self._to_buy(plan, role, input_type)
         tokens = sum(plan.tokens[unit] for unit in missing)
-        prices = next((model.prices for model in models if model.id == self.settings.model), None)
+        prices = price_of(models, self.settings.model, batch=batch)
         told = prices is not None and not plan.without_rule(prices)
         cost = plan.cost(missing, prices) if told and prices else None
         return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
@@ -453,7 +480,7 @@ class Engine:
         with self._lock:
             self._wakes.add(wake)
 
-    def leave(self, wake: Callable[[], None], work: Job | Fetch) -> None:
+    def leave(self, wake: Callable[[], None], work: Job | Fetch[Any]) -> None:
         """Forget a call, and let others buy what they left to it."""
         with self._lock:
             self._wakes.discard(wake)
@@ -497,13 +524,13 @@ class Engine:
             await lanes.aclose()
 
 
-def _cache_of(work: Job | Fetch) -> CallCache | None:
+def _cache_of(work: Job | Fetch[Any]) -> CallCache | None:
     """Return the cache of a call; a fetch has none."""
     kept = getattr(work, "kept", None)
     return None if kept is None else cast("CallCache | None", kept.cache)
 
 
-def _warn(message: str, category: type[Warning]) -> None:
+def warn(message: str, category: type[Warning]) -> None:
     """Warn the caller; where warnings are errors, log instead: the vectors are paid for."""
     try:
         warnings.warn(message, category, stacklevel=5)

@@ -14,6 +14,7 @@ The tree::
     ├─ BudgetExceededError
     ├─ CacheError                                 .trouble
     ├─ CacheMissError
+    ├─ BatchError                                 .id .status
     ├─ TransportError                             .kind
     │   └─ DeadlineExceededError (also TimeoutError)
     ├─ InvalidResponseError                       .reason .index
@@ -43,7 +44,11 @@ class EmbeddingError(Exception):
         retry_after: Seconds the server asked to wait, if it did.
         result: What had arrived when a job failed (rows that did not are NaN and listed in
             `.failures`); `None` if nothing was asked for.
+        submitted: Where handing in batches failed halfway, what `client.batch` takes to go on with
+            those that were accepted; else `None`.
     """
+
+    submitted: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -97,6 +102,20 @@ class CacheError(EmbeddingError):
 
 class CacheMissError(EmbeddingError):
     """A call with `cache_only` met an input that is not in the cache, so nothing was sent."""
+
+
+class BatchError(EmbeddingError):
+    """A batch has no results: it failed, expired, was cancelled, is gone or is not done yet.
+
+    Attributes:
+        id: The batch's; empty where none was told.
+        status: The state it is in, by the API's word or, for `gone`, `deleted` and `unsent`, ours.
+    """
+
+    def __init__(self, message: str, *, id: str = "", status: str = "", **data: Any) -> None:  # noqa: A002 - what the API calls it
+        super().__init__(message, **data)
+        self.id = id
+        self.status = status
 
 
 class TransportError(EmbeddingError):

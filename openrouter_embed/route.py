@@ -51,6 +51,13 @@ class Route:
         """Whether the proxy is one that connects, and knows nothing of HTTP."""
         return self.proxy is not None and self.proxy.lower().startswith("socks")
 
+    def url(self, path: str, root: str | None = None) -> str:
+        """Return the URL of a path below the base URL, or below another root of that server."""
+        if root is None:
+            return self.base_url + path
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}{root}{path}"
+
     def tls(self) -> ssl.SSLContext:
         """Return the shared TLS context.
 

@@ -137,7 +137,7 @@ def _read(text: bytes, count: int) -> tuple[_Answer, Sequence[bytes], Sequence[i
             f"The server sent {len(answer.data)} vectors for {count} inputs.", reason="count"
         )
     if found is None:
-        _refuse_repeated_keys(text)
+        refuse_repeated_keys(text)
     vectors = [memoryview(item.embedding) for item in answer.data]
     openings = [each[0] for each in vectors]
     return answer, _read_rows(openings, [_inner(each) for each in vectors]), openings
@@ -186,8 +186,12 @@ def _place(error: msgspec.ValidationError) -> str:
     return printable(str(error), 120).replace("$", "answer")
 
 
-def _refuse_repeated_keys(text: bytes) -> None:
-    """Refuse an object that says a thing twice: parsers disagree on which one counts."""
+def refuse_repeated_keys(text: bytes) -> None:
+    """Refuse an object that says a thing twice: parsers disagree on which one counts.
+
+    Raises:
+        InvalidResponseError: It does.
+    """
     try:
         _walk_unique(text)
     except (ValueError, RecursionError):

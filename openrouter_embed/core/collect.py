@@ -22,7 +22,7 @@ from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage, is_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -174,6 +174,15 @@ class Collector:
         if flag:
             self._flags.setdefault(flag, []).extend(units)
         return True
+
+    def take_back(self, units: Iterable[int]) -> None:
+        """Forget units that were delivered."""
+        gone = {unit for unit in units if self._have[unit]}
+        for unit in gone:
+            self._have[unit] = 0
+        self.delivered -= len(gone)
+        for name, flagged in self._flags.items():
+            self._flags[name] = [unit for unit in flagged if unit not in gone]
 
     def rows_of(self, units: Sequence[int]) -> Matrix:
         """Return the vectors of units that were delivered; a view where they lie together."""

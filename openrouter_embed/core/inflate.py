@@ -8,12 +8,15 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import zlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from openrouter_embed.core.wire import Sink
 
 
 class TooLargeError(Exception):
@@ -63,6 +66,71 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
             if out is not None:
                 return out
     raise ContentError(name)
+
+
+POURED: Final = 262_144
+"""Bytes of a long body that are read and handed on at a time."""
+_STRETCH: Final = 4 * 1024 * 1024
+"""Bytes that one piece may become before it is handed on."""
+
+
+class Inflow:
+    """Hands a long body on to a sink as it comes, decompressed.
+
+    What a sink has taken cannot be taken back, so there is no second road here: the standard
+    library reads, and of the ways to write deflate the first piece tells which it is.
+    """
+
+    def __init__(self, sink: Sink, encoding: str) -> None:
+        self._sink = sink
+        self._name = encoding.strip().lower()
+        self._stream: Any = None
+        if self._name not in ("", "identity") and self._name not in MODES:
+            raise ContentError(self._name)
+
+    def feed(self, piece: bytes) -> bool:
+        """Hand a piece on; return whether the sink wants more.
+
+        Raises:
+            ContentError: The body is not what its encoding says.
+        """
+        if self._name not in MODES:
+            return self._sink.feed(piece)
+        try:
+            return self._inflate(piece)
+        except zlib.error:
+            raise ContentError(self._name) from None
+
+    def _inflate(self, piece: bytes) -> bool:
+        while piece:
+            out = self._first(piece) if self._stream is None else self._more(piece)
+            if out and not self._sink.feed(out):
+                return False
+            if self._stream.unused_data:
+                raise ContentError(self._name)
+            piece = self._stream.unconsumed_tail
+        return True
+
+    def _more(self, piece: bytes) -> bytes:
+        return cast("bytes", self._stream.decompress(piece, _STRETCH))
+
+    def _first(self, piece: bytes) -> bytes:
+        *others, last = MODES[self._name]
+        for mode in others:
+            with contextlib.suppress(zlib.error):
+                self._stream = zlib.decompressobj(mode)
+                return self._more(piece)
+        self._stream = zlib.decompressobj(last)
+        return self._more(piece)
+
+    def end(self) -> None:
+        """Say that nothing more comes.
+
+        Raises:
+            ContentError: The body is cut.
+        """
+        if self._name in MODES and (self._stream is None or not self._stream.eof):
+            raise ContentError(self._name)
 
 
 @functools.cache

@@ -74,3 +74,8 @@ class Ledger:
             self.spent += self.most(held) if spent is None else spent
             if held > 0 and spent is not None:
                 self._factor = max(self._factor, spent / held)
+
+    def correct(self, difference: float) -> None:
+        """Add to what was spent, or take off it, once a bill differs from what was expected."""
+        with self._lock:
+            self.spent = max(0.0, self.spent + difference)

@@ -56,6 +56,8 @@ class Request:
             no socket outlives it by much.
         limited: Whether the client's limiter must let it pass first.
         public: Whether it may go without a key.
+        root: Path of the API's root on the server, where it is not that of the base URL.
+        sink: What takes the body as it comes, if the answer is one that it wants.
     """
 
     id: int
@@ -68,6 +70,29 @@ class Request:
     timeout: float = 60.0
     limited: bool = False
     public: bool = False
+    root: str | None = None
+    sink: Sink | None = field(default=None, repr=False)
+
+
+class Sink(Protocol):
+    """Takes the body of a long answer piece by piece; never raises while it does."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes taken so far, decompressed."""
+        ...
+
+    def begin(self, status: int) -> bool:
+        """Whether it wants the body of an answer with this status."""
+        ...
+
+    def feed(self, piece: bytes) -> bool:
+        """Take a piece; return whether more is wanted."""
+        ...
+
+    def finish(self) -> object:
+        """Return what the body says, or raise `InvalidResponseError`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

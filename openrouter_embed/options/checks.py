@@ -11,6 +11,7 @@ import copy
 import importlib.util
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -90,6 +91,21 @@ def _refuse_control(name: str, text: str) -> None:
             f"`{name}` goes into a header and may hold no control character and nothing outside "
             "Latin-1."
         )
+
+
+_ROOT: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+
+
+def check_root(name: str, value: object) -> str | None:
+    """Check a path on the server of `base_url`, or `None`."""
+    if value is None:
+        return None
+    path = check_text(name, value).rstrip("/")
+    if _ROOT.fullmatch(path) is None or "/../" in f"{path}/":
+        raise ConfigurationError(
+            f"`{name}` must be a path on the server of `base_url`, such as '/api/beta'."
+        )
+    return path
 
 
 def check_categories(name: str, value: object) -> tuple[str, ...]:

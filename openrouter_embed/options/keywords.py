@@ -80,6 +80,7 @@ class ClientOptions(SharedOptions, total=False):
     """What a client may be told whatever wraps it; a framework may take other kinds of keys."""
 
     base_url: str | None
+    batch_root: str | None
     app_url: str | None
     app_title: str | None
     app_categories: Sequence[str] | None

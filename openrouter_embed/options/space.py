@@ -59,12 +59,13 @@ def wire_space(settings: Settings, input_type: str | None) -> dict[str, Any]:
         "model": settings.model,
         "dimensions": settings.dimensions,
         "input_type": input_type,
-        "provider": _routing(settings.provider),
+        "provider": effective_preferences(settings.provider),
         "extra_body": settings.extra_body,
     }
 
 
-def _routing(provider: ProviderPreferences) -> dict[str, Any]:
+def effective_preferences(provider: ProviderPreferences) -> dict[str, Any]:
+    """Return the preferences that can keep a host out, as they are sent."""
     return {
         name: sorted(value) if name in _UNORDERED else value
         for name, value in provider.to_wire().items()

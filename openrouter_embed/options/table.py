@@ -226,6 +226,10 @@ class OptionTable:
         default=DEFAULT_BASE_URL,
         variables=(BASE_URL_VARIABLE, OTHER_BASE_URL_VARIABLE),
     )
+    batch_root: str | None = option(
+        checks.check_root,
+        "Path of `/batches` on the server, if not beside `/embeddings` nor below `/api/beta`.",
+    )
     app_url: str | None = option(
         checks.check_header_text,
         "Your program's address, for OpenRouter's rankings; else `OPENROUTER_APP_URL`.",

@@ -24,7 +24,7 @@ from yarl import URL
 
 from openrouter_embed.clock import call_later, monotonic, wall
 from openrouter_embed.core import wire
-from openrouter_embed.core.inflate import TooLargeError, decompress
+from openrouter_embed.core.inflate import POURED, Inflow, TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     Abort,
@@ -42,7 +42,7 @@ from openrouter_embed.shells import shared
 from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from openrouter_embed.options.settings import Settings
 
@@ -163,7 +163,7 @@ class AiohttpTransport:
         sent = {**self._headers, **dict(request.headers), "Authorization": key}
         async with session.request(
             request.method,
-            URL(self._route.base_url + request.path, encoded=True),
+            URL(self._route.url(request.path, request.root), encoded=True),
             data=_payload(request.body),
             headers=sent,
             allow_redirects=False,
@@ -173,8 +173,12 @@ class AiohttpTransport:
         ) as response:
             trace.in_body = True
             headers = shared.check_head(response.headers.items())
+            coding = headers.get("content-encoding", "")
+            if request.sink is not None and request.sink.begin(response.status):
+                await _pour(response, Inflow(request.sink, coding))
+                return wire.Reply(response.status, headers, b"", wall())
             body = await _read(response, request.max_reply)
-        content = decompress(body, headers.get("content-encoding", ""), request.max_reply)
+        content = decompress(body, coding, request.max_reply)
         content = shared.conceal(content, key)
         return wire.Reply(response.status, headers, content, wall())
 
@@ -252,19 +256,32 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    content = response.content
-    told = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-    _end_with_connection(response, open_ended=not told)
-    async for piece in content.iter_chunked(262_144):
+    async for piece in _pieces(response):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
             response.close()
             raise TooLargeError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _pour(response: aiohttp.ClientResponse, inflow: Inflow) -> None:
+    async for piece in _pieces(response):
+        if not inflow.feed(piece):
+            response.close()
+            return
+    inflow.end()
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    content = response.content
+    told = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+    _end_with_connection(response, open_ended=not told)
+    async for piece in content.iter_chunked(POURED):
+        yield piece
     error = content.exception()
     if error is not None:
         raise error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _end_with_connection(response: aiohttp.ClientResponse, *, open_ended: bool) -> None:

@@ -27,7 +27,7 @@ from urllib3 import exceptions as errors
 
 from openrouter_embed.clock import monotonic, wall
 from openrouter_embed.core import wire
-from openrouter_embed.core.inflate import TooLargeError, decompress
+from openrouter_embed.core.inflate import POURED, Inflow, TooLargeError, decompress
 from openrouter_embed.core.wire import (
     CONNECT_TIMEOUT,
     Abort,
@@ -126,7 +126,7 @@ class RequestsTransport:
             attempt.in_body = True
             if response.status_code < 200:
                 raise FramingError
-            fields, body, coding = _read(response, request.max_reply)
+            fields, body, coding = _read(response, request)
         content = decompress(body, coding, request.max_reply)
         content = shared.conceal(content, authorization)
         return wire.Reply(response.status_code, fields, content, wall())
@@ -135,7 +135,7 @@ class RequestsTransport:
         """Return the request as it is: requests' own way would change URL and headers."""
         prepared = requests.PreparedRequest()
         prepared.method = request.method
-        prepared.url = self._route.base_url + request.path
+        prepared.url = self._route.url(request.path, request.root)
         headers = {**self._headers, **dict(request.headers), "Authorization": authorization}
         if request.body:
             prepared.body = request.body
@@ -196,16 +196,25 @@ def _fixed_headers(settings: Settings) -> dict[str, Any]:
     return {name: text if text.isascii() else text.encode() for name, text in table.items()}
 
 
-def _read(response: requests.Response, limit: int) -> tuple[dict[str, str], bytes, str]:
+def _read(response: requests.Response, request: Request) -> tuple[dict[str, str], bytes, str]:
     """Return headers, body, and how the body is still encoded."""
-    raw = response.raw
+    raw, limit = response.raw, request.max_reply
+    pour = request.sink is not None and request.sink.begin(response.status_code)
+    size = POURED if pour else _PIECE
     # A mock library answers with less; a tool that looks on has read it, and requests unpacked it.
     if not isinstance(raw, urllib3.HTTPResponse) or raw.closed:
-        fields = check_head(response.headers.items())
-        return fields, _join(response.iter_content(_PIECE), limit), ""
-    fields = check_head(raw.headers.iteritems())
-    pieces = raw.stream(min(_PIECE, limit + 1), decode_content=False)
-    return fields, _join(pieces, limit), fields.get("content-encoding", "")
+        fields, coding = check_head(response.headers.items()), ""
+        pieces: Iterable[bytes] = response.iter_content(size)
+    else:
+        fields = check_head(raw.headers.iteritems())
+        coding = fields.get("content-encoding", "")
+        pieces = raw.stream(min(size, limit + 1), decode_content=False)
+    if request.sink is None or not pour:
+        return fields, _join(pieces, limit), coding
+    inflow = Inflow(request.sink, coding)
+    if all(map(inflow.feed, pieces)):
+        inflow.end()
+    return fields, b"", ""
 
 
 def _join(stream: Iterable[bytes], limit: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from core_world import SETTINGS, refusal
 
-from openrouter_embed.core.fetch import Fetch
+from openrouter_embed.core.fetch import Ask, Fetch, read_data
 from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait, fault
 from openrouter_embed.errors import (
     AuthenticationError,
@@ -19,8 +19,9 @@ from openrouter_embed.errors import (
 GOOD = Reply(200, {}, b'\n{"data": [1]}')
 
 
-def fetch(**options):
-    return Fetch("/models", SETTINGS.replace(**options), now=0.0, chance=lambda: 0.5)
+def fetch(timeout=15.0, deadline=None, **options):
+    ask = Ask(path="/models", timeout=timeout, deadline=deadline, read=read_data)
+    return Fetch(ask, SETTINGS.replace(**options), now=0.0, chance=lambda: 0.5)
 
 
 def drive(machine, *outcomes, now=0.0, seconds=0.1):
@@ -146,16 +147,13 @@ def test_an_unknown_outcome_is_ignored():
     assert isinstance(machine.next(0.0), Send)
 
 
-def test_before_there_is_an_answer_the_result_is_empty():
-    assert fetch().result() == {}
-
-
 # ---------------------------------------------------------------- patience
 
 
 def told():
     notices = []
-    return notices, Fetch("/models", SETTINGS, now=0.0, chance=lambda: 0.5, on_retry=notices.append)
+    ask = Ask(path="/models", read=read_data)
+    return notices, Fetch(ask, SETTINGS, now=0.0, chance=lambda: 0.5, on_retry=notices.append)
 
 
 def test_a_get_is_tried_three_times_and_says_so():

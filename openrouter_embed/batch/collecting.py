@@ -1,0 +1,238 @@
+"""Results into rows: out of the cache what is there, and the rest out of completed batches.
+
+Rules of this file:
+- A batch is read only if it holds a vector that is not there yet.
+- Vectors go into the cache as soon as their batch has been read to its end and nothing in it
+  contradicts them.
+- A batch that has no results is a failure of its inputs, and says so in a sentence.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Final, Protocol
+
+from openrouter_embed.batch import api
+from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.reader import NameReader, ResultReader, by_key
+from openrouter_embed.batch.watching import refresh_one
+from openrouter_embed.core.collect import Collector
+from openrouter_embed.errors import BatchError, EmbeddingError, NotFoundError
+from openrouter_embed.result import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from openrouter_embed.batch.record import Batch
+    from openrouter_embed.result import EmbeddingResult
+
+    Matrix = NDArray[np.float32]
+
+
+class Shelf(Protocol):
+    """A cache as it is needed here; both may block."""
+
+    def recall(self, units: Sequence[int]) -> Iterable[tuple[Sequence[int], Matrix, str]]:
+        """Return what is there: inputs, their vectors, and who served them."""
+        ...
+
+    def keep(self, units: Sequence[int], rows: Matrix, host: str) -> None:
+        """Keep vectors, and who served them."""
+        ...
+
+
+_SAYS: Final = {
+    api.GONE: "is gone",
+    api.DELETED: "was deleted",
+    api.UNSENT: "was not submitted",
+    "failed": "has failed",
+    "expired": "has expired: the provider did not finish it in time",
+    "cancelled": "was cancelled",
+}
+
+
+class Collection:
+    """The vectors of a job, as far as they are there.
+
+    Args:
+        desk: Of the job.
+        shelf: The cache, if there is one.
+        on_usage: Told of each batch that was read, by its id, and of what it cost.
+    """
+
+    def __init__(
+        self, desk: Desk, shelf: Shelf | None, on_usage: Callable[[str, Usage], None]
+    ) -> None:
+        self._desk = desk
+        self._shelf = shelf
+        self._on_usage = on_usage
+        self._rows = Collector(desk.record.plan(), desk.record.dimensions)
+
+    def collect(self) -> Dialogue[None]:
+        """Get everything that can be had.
+
+        Raises:
+            EmbeddingError: A question was refused, or went unanswered.
+        """
+        record = self._desk.record
+        if record.batches and not record.keys:
+            yield from learn(self._desk)
+            self._rows = Collector(record.plan(), record.dimensions)
+        yield Do(self._recall)
+        for batch in record.batches:
+            if self._missing(batch):
+                yield from self._read(batch)
+        self._fail_the_rest()
+
+    def _missing(self, batch: Batch) -> list[int]:
+        return [unit for unit in batch.units if not self._rows.has(unit)]
+
+    def _recall(self) -> None:
+        record = self._desk.record
+        if self._shelf is None or record.refresh:
+            return
+        for units, rows, host in self._shelf.recall(range(len(record.keys))):
+            if self._rows.recall(units, rows, host, flag=""):
+                self._rows.usage += Usage(inputs=len(units), cache_hits=len(units))
+
+    def _read(self, batch: Batch) -> Dialogue[None]:
+        """Read one batch, or say why it has no results."""
+        if batch.state.status in api.NOT_THERE or not batch.id:
+            self._fail(batch, _why(batch))
+            return
+        reader: ResultReader | None = None
+
+        def open_reader() -> ResultReader:
+            nonlocal reader
+            units = by_key(self._desk.record.keys, batch.units)
+            reader = ResultReader(units, self._rows, self._desk.settings.key_origin, reader)
+            return reader
+
+        try:
+            yield from refresh_one(self._desk, batch, reader=open_reader)
+        except NotFoundError as error:
+            self._fail(batch, error)
+            return
+        except EmbeddingError:
+            if reader is not None:
+                reader.stop()
+            raise
+        good = [] if reader is None else reader.good
+        if reader is not None and batch.state.final:
+            self._bill(batch, reader)
+        if good:
+            yield Do(lambda: self._keep(good, batch.state.provider))
+        if batch.state.status != api.COMPLETED:
+            self._fail(batch, _why(batch))
+
+    def _bill(self, batch: Batch, reader: ResultReader) -> None:
+        told = batch.usage if batch.state.usage is not None else reader.usage or Usage()
+        usage = dataclasses.replace(told, requests=1, inputs=len(reader.good))
+        self._rows.usage += usage
+        self._on_usage(batch.id, usage)
+
+    def _keep(self, units: list[int], host: str) -> None:
+        if self._shelf is None:
+            return
+        rows = self._rows.rows_of(units)
+        whole = [at for at, row in enumerate(rows) if row.any()]  # zeros are a fault that may pass
+        if whole:
+            self._shelf.keep([units[at] for at in whole], rows[whole], host or self._rows.host)
+
+    def _fail(self, batch: Batch, error: EmbeddingError) -> None:
+        self._rows.fail(self._missing(batch), error)
+
+    def _fail_the_rest(self) -> None:
+        rows, record = self._rows, self._desk.record
+        left = [unit for unit in range(rows.count) if not rows.has(unit)]
+        lost = [unit for unit in left if unit not in rows.failures]
+        submitted = {unit for batch in record.batches for unit in batch.units}
+        cached = [unit for unit in lost if unit not in submitted]
+        message = (
+            "It was in the cache, or could not be submitted, when the job was; now it is not in "
+            "the cache that this client has."
+        )
+        rows.fail(cached, BatchError(message, status=api.UNSENT))
+
+    def broken(self, error: EmbeddingError) -> EmbeddingError:
+        """Give an error that ended the collection what had come before it."""
+        rows = self._rows
+        twin = copy.copy(error)
+        rows.fail([unit for unit in range(rows.count) if not rows.has(unit)], twin)
+        error.result = self.result("return")
+        return error
+
+    def result(self, on_error: str | None) -> EmbeddingResult:
+        """Return the rows in the order of the inputs.
+
+        Raises:
+            EmbeddingError: Some failed, and they are not to be listed; `.result` holds the others.
+        """
+        record, rows = self._desk.record, self._rows
+        rows.asked, rows.space = record.model, record.space
+        listed = (on_error or record.on_error) == "return"
+        error = rows.culprits() if rows.failures and not listed else None
+        wish = record.normalize
+        normalize = wish if isinstance(wish, bool) else rows.unit is False
+        result = rows.result(None, normalize=normalize)
+        hosts = [batch.state.provider for batch in record.batches if batch.state.provider]
+        result = dataclasses.replace(
+            result,
+            request_ids=record.ids,
+            providers=tuple(dict.fromkeys((*result.providers, *hosts))),
+        )
+        if error is None:
+            return result
+        error.result = result
+        raise error
+
+
+def _why(batch: Batch) -> BatchError:
+    status = batch.state.status
+    says = _SAYS.get(status, f"is not done yet ({status}): `wait` for it")
+    more = f" The reason given: {batch.state.error}" if batch.state.error else ""
+    name = f"The batch {batch.id}" if batch.id else "A batch"
+    return BatchError(f"{name} {says}.{more}", id=batch.id, status=status)
+
+
+def learn(desk: Desk) -> Dialogue[None]:
+    """Find out which inputs batches hold of which only the ids are known.
+
+    Raises:
+        BatchError: One is not done yet, or holds no request of this package.
+    """
+    record = desk.record
+    numbers: dict[str, int] = {}
+    for batch in record.batches:
+        names = yield from _names(desk, batch)
+        fresh = [key for _, key in sorted(names) if key not in numbers]
+        for key in dict.fromkeys(fresh):
+            numbers[key] = len(numbers)
+        batch.units = [numbers[key] for key in dict.fromkeys(fresh)]
+    record.keys = list(numbers)
+    record.count = len(numbers)
+
+
+def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
+    reader = NameReader()
+
+    def open_reader() -> NameReader:
+        nonlocal reader
+        reader = NameReader()
+        return reader
+
+    yield from refresh_one(desk, batch, reader=open_reader)
+    if batch.state.status != api.COMPLETED:
+        raise _why(batch)
+    if not reader.names:
+        raise BatchError(
+            f"The batch {batch.id} names no input as this package does: its results cannot be "
+            "put in any place.",
+            id=batch.id,
+            status=batch.state.status,
+        )
+    return reader.names

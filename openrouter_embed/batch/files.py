@@ -1,0 +1,57 @@
+"""A job's file: JSON, whole or not there.
+
+Rules of this file:
+- It is written beside its place and then moved there, so that a process may end at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from openrouter_embed.batch.record import of_dict
+from openrouter_embed.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openrouter_embed.batch.record import Record
+
+
+def write(record: Record, path: str | os.PathLike[str]) -> None:
+    """Write a job to a file, in place of what is there.
+
+    Raises:
+        OSError: It cannot be written; what was there before is still there.
+    """
+    place = pathlib.Path(path)
+    beside = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+    text = msgspec.json.format(msgspec.json.encode(record.to_dict()), indent=0)
+    try:
+        beside.write_bytes(text)
+        beside.replace(place)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> Record:
+    """Read a job's file.
+
+    Raises:
+        ConfigurationError: There is none, or it holds no job.
+    """
+    shown = os.fspath(path)
+    try:
+        tree: Any = msgspec.json.decode(pathlib.Path(path).read_bytes())
+    except OSError as error:
+        why = error.strerror
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        tree, why = None, ""
+    else:
+        why = ""
+    if why:
+        raise ConfigurationError(f"The job's file {shown} cannot be read: {why}.")
+    return of_dict(tree if isinstance(tree, dict) else {}, f"The file {shown}")

@@ -1,0 +1,364 @@
+"""A job as its holder knows it: two faces, one that waits and one that is awaited.
+
+Rules of this file:
+- A face does what a dialogue says and decides nothing.
+- Errors of ours leave through `guarded`, so that no frame in their traceback holds texts or keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+
+from openrouter_embed.batch import api, files, watching
+from openrouter_embed.batch.collecting import Collection
+from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.record import BatchCounts, Record, of_dict, of_ids
+from openrouter_embed.batch.shelf import open_shelf
+from openrouter_embed.clock import monotonic
+from openrouter_embed.engine import warn
+from openrouter_embed.errors import CacheWarning, ConfigurationError, EmbeddingError
+from openrouter_embed.guard import aguarded, guarded, kind_of
+from openrouter_embed.options.checks import check_maybe_seconds
+from openrouter_embed.progress import listening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from typing_extensions import Self
+
+    from openrouter_embed.batch.handing import Handing
+    from openrouter_embed.core.fetch import Ask
+    from openrouter_embed.engine import Engine
+    from openrouter_embed.options.settings import Settings
+    from openrouter_embed.result import EmbeddingResult, Progress, Usage
+
+    AskNow = Callable[[Ask[Any]], Any]
+    AskSoon = Callable[[Ask[Any]], Coroutine[Any, Any, Any]]
+    OnError = Literal["raise", "return"]
+
+T = TypeVar("T")
+JobName: TypeAlias = "str | os.PathLike[str] | Iterable[str] | Mapping[str, Any]"
+
+
+def find_record(job: object, settings: Settings) -> Record:
+    """Return the record that `client.batch` was asked for.
+
+    Raises:
+        ConfigurationError: There is none, or it was submitted elsewhere.
+    """
+    record = _read_record(job, settings)
+    if record.base_url != settings.base_url:
+        raise ConfigurationError(
+            f"The job was submitted at {record.base_url}, and this client's `base_url` is another."
+        )
+    return record
+
+
+def _read_record(job: object, settings: Settings) -> Record:
+    if isinstance(job, Mapping):
+        return of_dict(cast("Mapping[str, Any]", job), "The mapping")
+    if isinstance(job, os.PathLike):
+        return files.read(cast("os.PathLike[str]", job))
+    if isinstance(job, str):
+        is_file = not api.is_id(job) or pathlib.Path(job).exists() or job.endswith(".json")
+        return files.read(job) if is_file else of_ids([job], settings.base_url)
+    if isinstance(job, Iterable):
+        return of_ids(cast("Iterable[str]", job), settings.base_url)
+    raise ConfigurationError(
+        f"`batch` takes the path of a job's file, the id of a batch, or a list of ids, not a "
+        f"{kind_of(job)}."
+    )
+
+
+class _Job:
+    """What both faces know without asking."""
+
+    def __init__(self, engine: Engine, record: Record) -> None:
+        self._engine = engine
+        self._record = record
+        self._billed: set[str] = set()
+        self.expected: dict[str, float] = {}
+        """What each batch was expected to cost, in USD, where a spending limit holds."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the batches that were accepted."""
+        return self._record.ids
+
+    @property
+    def status(self) -> str:
+        """One word for all batches, as last seen: the least advanced that runs, or the worst end.
+
+        The API's words are `validating`, `in_progress`, `finalizing`, `completed`, `failed`,
+        `expired`, `cancelling` and `cancelled`, and perhaps others. Ours are `submitting` (no
+        answer came), `unsent`, `gone` (deleted after 30 days) and `deleted`.
+        """
+        return self._record.status
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing will change any more."""
+        return not self._record.running
+
+    @property
+    def counts(self) -> BatchCounts:
+        """How far the distinct inputs that were submitted have come, as last seen."""
+        return self._record.counts
+
+    @property
+    def usage(self) -> Usage:
+        """What the batches that are completed cost, as last seen."""
+        return self._record.usage
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The ids of batches that ended without results, each with a sentence that says why."""
+        batches = self._record.batches
+        return {
+            batch.id: batch.state.error or batch.state.status
+            for batch in batches
+            if batch.state.status in api.ENDED
+        }
+
+    @guarded
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the job's file: ids, hashes of the inputs and settings; no text, no key.
+
+        Raises:
+            OSError: It cannot be written; what was there before is still there.
+        """
+        files.write(self._record, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the job's file holds."""
+        return self._record.to_dict()
+
+    def __repr__(self) -> str:
+        counts, ids = self.counts, self.ids
+        many = f"{len(ids):,} batch{'' if len(ids) == 1 else 'es'}"
+        done = f"{counts.completed + counts.failed:,} of {counts.total:,} done"
+        return f"{type(self).__name__}({many}, {self.status}, {done})"
+
+    def _desk(self) -> Desk:
+        return Desk(settings=self._engine.settings, record=self._record)
+
+    def _collection(self, on_error: object) -> Collection:
+        if on_error not in (None, "raise", "return"):
+            raise ConfigurationError("`on_error` must be 'raise', 'return' or None.")
+        return Collection(self._desk(), open_shelf(self._engine, self._record), self._bill)
+
+    def _bill(self, batch_id: str, usage: Usage) -> None:
+        if batch_id in self._billed:
+            return
+        self._billed.add(batch_id)
+        self._engine.add_usage(usage)
+        expected = self.expected.pop(batch_id, None)
+        if expected is not None and usage.billed is not None:
+            self._engine.ledger.correct(usage.billed - expected)
+
+    def _finish(self, collection: Collection, on_error: str | None) -> EmbeddingResult:
+        keeper = self._engine.keeper
+        for sentence in () if keeper is None else keeper.complaints():
+            warn(sentence, CacheWarning)
+        return collection.result(on_error)
+
+    def _wait(
+        self, poll: object, deadline: object, tell: Callable[[Progress], None] | None
+    ) -> Dialogue[None]:
+        return watching.wait(
+            self._desk(),
+            poll=check_maybe_seconds("poll", poll),
+            deadline=check_maybe_seconds("deadline", deadline),
+            clock=monotonic,
+            tell=tell or _nobody,
+        )
+
+
+def _nobody(_: Progress) -> None:
+    """Listen to nothing."""
+
+
+class BatchJob(_Job):
+    """Inputs that were handed in to be embedded within a day; see `EmbeddingClient.submit`."""
+
+    def __init__(self, engine: Engine, ask: AskNow, record: Record) -> None:
+        super().__init__(engine, record)
+        self._ask = ask
+
+    @guarded
+    def refresh(self) -> Self:
+        """Ask what has become of the batches: one small question for each that is not done.
+
+        Raises:
+            EmbeddingError: A question was refused, or went unanswered.
+        """
+        run(watching.refresh(self._desk()), self._ask)
+        return self
+
+    @guarded
+    def wait(
+        self, *, poll: float | None = None, deadline: float | None = None, progress: bool = False
+    ) -> Self:
+        """Wait until all batches are done, one way or another; may be broken off and called again.
+
+        Args:
+            poll: Seconds between questions; else 10, and more each time up to 300.
+            deadline: Seconds in all; `None` is no end.
+            progress: Show a progress bar.
+
+        Raises:
+            DeadlineExceededError: Time is over; the batches go on.
+            EmbeddingError: A question was refused.
+        """
+        listener = self._engine.settings.on_progress
+        total = range(self.counts.total)
+        with listening(total, bar=progress, listener=listener) as tell:
+            run(self._wait(poll, deadline, tell), self._ask)
+        return self
+
+    @guarded
+    def result(self, *, on_error: OnError | None = None) -> EmbeddingResult:
+        """Collect the vectors, in the order of the inputs; with a cache they go into it, too.
+
+        Args:
+            on_error: `return` lists failures instead of raising one; `None` is as submitted.
+
+        Returns:
+            The vectors, float32 `(n, d)`; those of a cached input without any request.
+
+        Raises:
+            BatchError: A batch is not done yet, or ended without results.
+            EmbeddingError: An input failed, or results could not be had; `.result` holds the rest.
+        """
+        collection = self._collection(on_error)
+        try:
+            run(collection.collect(), self._ask)
+        except EmbeddingError as error:
+            raise collection.broken(error) from None
+        return self._finish(collection, on_error)
+
+    @guarded
+    def delete(self) -> None:
+        """Delete the batches with their results from OpenRouter; a cache keeps what is in it.
+
+        Raises:
+            APIError: One is still running (409), or it was refused for another reason.
+        """
+        run(watching.delete(self._desk()), self._ask)
+
+
+class AsyncBatchJob(_Job):
+    """What `BatchJob` is, awaited; see `AsyncEmbeddingClient.submit`."""
+
+    def __init__(self, engine: Engine, ask: AskSoon, record: Record) -> None:
+        super().__init__(engine, record)
+        self._ask = ask
+
+    @aguarded
+    async def refresh(self) -> Self:
+        """Ask what has become of the batches; see `BatchJob.refresh`.
+
+        Raises:
+            EmbeddingError: A question was refused, or went unanswered.
+        """
+        await arun(watching.refresh(self._desk()), self._ask)
+        return self
+
+    @aguarded
+    async def wait(
+        self, *, poll: float | None = None, deadline: float | None = None, progress: bool = False
+    ) -> Self:
+        """Wait until all batches are done; see `BatchJob.wait`.
+
+        Raises:
+            DeadlineExceededError: Time is over; the batches go on.
+            EmbeddingError: A question was refused.
+        """
+        listener = self._engine.settings.on_progress
+        total = range(self.counts.total)
+        with listening(total, bar=progress, listener=listener) as tell:
+            await arun(self._wait(poll, deadline, tell), self._ask)
+        return self
+
+    @aguarded
+    async def result(self, *, on_error: OnError | None = None) -> EmbeddingResult:
+        """Collect the vectors, in the order of the inputs; see `BatchJob.result`.
+
+        Raises:
+            BatchError: A batch is not done yet, or ended without results.
+            EmbeddingError: An input failed, or results could not be had; `.result` holds the rest.
+        """
+        collection = self._collection(on_error)
+        try:
+            await arun(collection.collect(), self._ask)
+        except EmbeddingError as error:
+            raise collection.broken(error) from None
+        return self._finish(collection, on_error)
+
+    @aguarded
+    async def delete(self) -> None:
+        """Delete the batches with their results from OpenRouter; see `BatchJob.delete`.
+
+        Raises:
+            APIError: One is still running (409), or it was refused for another reason.
+        """
+        await arun(watching.delete(self._desk()), self._ask)
+
+
+def submit(ask: AskNow, handing: Handing) -> BatchJob:
+    """Hand inputs in; see `EmbeddingClient.submit`."""
+    run(handing.dialogue(), ask)
+    job = BatchJob(handing.engine, ask, handing.record)
+    job.expected.update(handing.expected)
+    return job
+
+
+async def asubmit(ask: AskSoon, handing: Handing) -> AsyncBatchJob:
+    """Hand inputs in; see `AsyncEmbeddingClient.submit`."""
+    await arun(handing.dialogue(), ask)
+    job = AsyncBatchJob(handing.engine, ask, handing.record)
+    job.expected.update(handing.expected)
+    return job
+
+
+def run(dialogue: Dialogue[T], ask: AskNow) -> T:
+    """Do what a dialogue says, here and now."""
+    answer: Any = None
+    error: EmbeddingError | None = None
+    try:
+        while True:
+            step = dialogue.send(answer) if error is None else dialogue.throw(error)
+            answer = error = None
+            try:
+                answer = step.call() if isinstance(step, Do) else ask(step)
+            except EmbeddingError as caught:
+                error = caught
+    except StopIteration as end:
+        return cast("T", end.value)
+    finally:
+        dialogue.close()
+
+
+async def arun(dialogue: Dialogue[T], ask: AskSoon) -> T:
+    """Do what a dialogue says, and block no event loop."""
+    answer: Any = None
+    error: EmbeddingError | None = None
+    try:
+        while True:
+            step = dialogue.send(answer) if error is None else dialogue.throw(error)
+            answer = error = None
+            try:
+                if isinstance(step, Do):
+                    answer = await asyncio.to_thread(step.call)
+                else:
+                    answer = await ask(step)
+            except EmbeddingError as caught:
+                error = caught
+    except StopIteration as end:
+        return cast("T", end.value)
+    finally:
+        dialogue.close()

@@ -1,0 +1,163 @@
+"""Handing in batches, each once: what to do when an answer is lost.
+
+Rules of this file:
+- A submission that may have arrived is looked for in the list before it is sent again.
+- What was accepted is noted before anything else is sent, so that no failure loses it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from openrouter_embed.batch import api
+from openrouter_embed.batch.api import Listed, State, matches
+from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.record import Batch
+from openrouter_embed.errors import (
+    APIError,
+    BatchError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    EmbeddingError,
+    InvalidResponseError,
+    ServerError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from openrouter_embed.batch.portions import Portion
+
+LOOKS: Final = (2.0, 5.0, 15.0)
+"""Seconds before each look into the list: what arrived may take a while to appear there."""
+TRIES: Final = 3
+"""How often a batch is handed in at most, if the list does not show it."""
+_LOST: Final = frozenset(
+    {"reset", "timeout", "truncated", "decode", "protocol", "too_large", "tls"}
+)
+"""Faults after which a request may have been acted on."""
+
+
+def may_have_arrived(error: EmbeddingError) -> bool:
+    """Whether a submission that ended like this may exist."""
+    if isinstance(error, TransportError):
+        return error.kind in _LOST
+    return isinstance(error, (ServerError, InvalidResponseError))
+
+
+def submit(
+    desk: Desk,
+    lines: api.Lines,
+    portions: Iterable[Portion],
+    save: Callable[[], None],
+) -> Dialogue[None]:
+    """Hand in everything; the record holds what was accepted, also if it fails.
+
+    Args:
+        desk: Of the job.
+        lines: Writes bodies.
+        portions: What goes into each batch.
+        save: Keeps the record.
+
+    Raises:
+        EmbeddingError: A batch was refused, or whether it arrived is not known.
+    """
+    record = desk.record
+    before: Sequence[Listed] = yield from desk.find(api.PATH, api.read_list)
+    record.before = [found.id for found in before]
+    record.since = max((found.state.created_at for found in before), default=0.0)
+    yield Do(save)
+    for portion in portions:
+        todo = deque([portion])
+        while todo:
+            part = todo.popleft()
+            try:
+                yield from _place(desk, lines, part, save)
+            except APIError as error:
+                if error.status != 413 or len(part.units) == 1:
+                    raise
+                todo.extendleft(reversed(part.halves()))
+
+
+def _place(
+    desk: Desk, lines: api.Lines, portion: Portion, save: Callable[[], None]
+) -> Dialogue[None]:
+    """Hand in one batch, and note it."""
+    batches = desk.record.batches
+    batch = Batch("", portion.units, State(status=api.SUBMITTING))
+    batches.append(batch)
+    yield Do(save)
+    try:
+        found = yield from _hand_in(desk, lines, batch, portion)
+    except EmbeddingError as error:
+        if not may_have_arrived(error):
+            batches.remove(batch)
+        yield Do(save)
+        raise
+    batch.id, batch.state = found.id, found.state
+    yield Do(save)
+
+
+def _hand_in(desk: Desk, lines: api.Lines, batch: Batch, portion: Portion) -> Dialogue[Listed]:
+    body = lines.body(portion.lines)
+    for _ in range(TRIES - 1):
+        try:
+            return (yield from desk.post(body, api.read_accepted))
+        except EmbeddingError as error:  # noqa: PERF203 - the loop is short, and waits
+            if not may_have_arrived(error) or isinstance(error, DeadlineExceededError):
+                raise
+            found = yield from _look(desk, batch, error)
+            if found is not None:
+                return found
+    return (yield from desk.post(body, api.read_accepted))
+
+
+def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | None]:
+    """Return the batch that a lost answer spoke of; `None` if the list does not show it.
+
+    Raises:
+        EmbeddingError: The list cannot be read, or shows several that it may be.
+    """
+    seen = False
+    for pause in LOOKS:
+        try:
+            shown: Sequence[Listed] = yield from desk.find(api.PATH, api.read_list, after=pause)
+        except (ClientClosedError, ConfigurationError, DeadlineExceededError):
+            raise
+        except EmbeddingError:
+            continue
+        seen = True
+        found = candidate(desk, batch, shown)
+        if found is not None:
+            return found
+    if not seen:
+        raise lost
+    return None
+
+
+def candidate(desk: Desk, batch: Batch, shown: Sequence[Listed]) -> Listed | None:
+    """Return the batch in the list that is the one submitted and never confirmed.
+
+    Raises:
+        BatchError: There are several.
+    """
+    record, count = desk.record, len(batch.units)
+    taken = {*record.before, *record.ids}
+    fits = [
+        found
+        for found in shown
+        if found.id not in taken
+        and matches(found, model=record.model, count=count, since=record.since)
+    ]
+    exact = [found for found in fits if found.state.total == count] or fits
+    if len(exact) > 1:
+        ids = ", ".join(found.id for found in exact)
+        raise BatchError(
+            f"The answer to a submission was lost, and it may be any of {ids}: look which is "
+            "yours before you submit again.",
+            status=api.SUBMITTING,
+        )
+    return exact[0] if exact else None
