@@ -1,4 +1,4 @@
-"""The command line: `openrouter-embed demo | serve | models | compare | cache`.
+"""The command line: `openrouter-embed demo | serve | models | compare | batch | cache`.
 
 Rules of this file:
 - It only reads arguments and prints; what it shows is done elsewhere.
@@ -14,6 +14,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from openrouter_embed.commands.batch import add_batch
 from openrouter_embed.commands.caching import add_cache
 from openrouter_embed.commands.compare import add_compare, compare_on_corpus
 from openrouter_embed.commands.completion import add_completion
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_models(commands)
     add_compare(commands)
+    add_batch(commands)
     add_cache(commands)
     add_completion(commands, parser)
     return parser

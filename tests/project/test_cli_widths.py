@@ -11,7 +11,7 @@ from openrouter_embed.emulator import Emulator
 
 WIDTHS = [60, 80, 120]
 MODELS = ["openai/text-embedding-3-small", "sentence-transformers/multi-qa-mpnet-base-dot-v1"]
-COMMANDS = ["demo", "serve", "models", "compare", "cache", "completion"]
+COMMANDS = ["demo", "serve", "models", "compare", "batch", "cache", "completion"]
 
 
 @pytest.fixture
