@@ -1,10 +1,14 @@
 """Batches at a lower price: work handed in today, and collected within a day.
 
-Law of this room: everything is pure but `job`, which the caller holds, and `files`. A dialogue with
-the API is a generator that says what to ask for and is told what came of it, so that it is written
-once for both clients.
+Law of this room: everything is pure but what stands at its edge, which is listed last. A dialogue
+with the API is a generator that says what to ask for and is told what came of it, so that it is
+written once for both clients.
 
-In reading order: `api` (all that is known of the API, and how sure we are), `refusal`, `portions`
-(inputs into batches), `record` (what a job is, and its file), `stream` and `reader` (answers,
-however long), `submitting`, `watching`, `collecting` (the dialogues), `job`, `files`.
+In reading order: `api` (all that is known of the API, and how sure we are), `refusal` (what batches
+do not take), `portions` (inputs into batches), `record` (what a job is, and what its file holds),
+`stream` and `reader` (answers, however long), `dialogue` and, written in it, `submitting`,
+`watching` and `collecting`.
+
+At the edge: `handing` (one call of submit), `shelf` (the cache), `files`, and `job`, which the
+caller holds.
 """

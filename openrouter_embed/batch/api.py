@@ -20,7 +20,6 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -76,7 +75,8 @@ def roots(settings: Settings) -> Sequence[str | None]:
     """Return the roots to try, in order; `None` is the base URL's own."""
     if settings.batch_root is not None:
         return (settings.batch_root,)
-    parent, _, last = urlsplit(settings.base_url).path.rpartition("/")
+    path = settings.base_url.partition("://")[2].partition("/")[2]
+    parent, _, last = f"/{path}".rpartition("/")
     return (None, parent + OTHER_ROOT) if last == "v1" else (None,)
 
 

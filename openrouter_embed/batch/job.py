@@ -7,7 +7,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -345,6 +344,8 @@ def run(dialogue: Dialogue[T], ask: AskNow) -> T:
 
 async def arun(dialogue: Dialogue[T], ask: AskSoon) -> T:
     """Do what a dialogue says, and block no event loop."""
+    import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
+
     answer: Any = None
     error: EmbeddingError | None = None
     try:

@@ -79,7 +79,7 @@ class StateReader:
         if self.patient:
             return False
         try:
-            table = read_object(frame + b"[]}")
+            table = read_object(frame + b"]}")
         except InvalidResponseError:
             return False
         if not table.keys() >= _WANTED:

@@ -317,7 +317,7 @@ class Collector:
             space=self.space,
             providers=tuple(self._providers),
             request_ids=tuple(self._ids),
-            flags=self._flags_by_position() if self._flags else {},
+            flags=_by_position(self._flags, plan) if self._flags else {},
             prepared=prepared,
         )
 
@@ -343,12 +343,14 @@ class Collector:
         pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
         return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
-    def _flags_by_position(self) -> Mapping[str, tuple[int, ...]]:
-        table: dict[str, tuple[int, ...]] = {}
-        positions = self.plan.positions()
-        for name, units in self._flags.items():
-            table[name] = tuple(sorted(at for unit in units for at in positions[unit]))
-        return table
+
+def _by_position(flags: Mapping[str, Sequence[int]], plan: Plan) -> Mapping[str, tuple[int, ...]]:
+    positions = plan.positions()
+    return {
+        name: tuple(sorted(at for unit in units for at in positions[unit]))
+        for name, units in flags.items()
+        if units
+    }
 
 
 def _shared(rows: Matrix, prepared: object) -> Matrix:

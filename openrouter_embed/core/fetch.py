@@ -123,9 +123,12 @@ _UNSENT: Final = frozenset({FaultKind.DNS, FaultKind.CONNECT, FaultKind.REFUSED}
 
 
 def is_unheard(outcome: Outcome) -> bool:
-    """Whether a request that failed like this cannot have been acted on."""
+    """Whether a request that failed like this cannot have been acted on.
+
+    That a connection was idle before is no proof: it may have been lost with the answer.
+    """
     if isinstance(outcome, Fault):
-        return outcome.kind in _UNSENT or outcome.stale
+        return outcome.kind in _UNSENT
     return outcome.status == 429
 
 

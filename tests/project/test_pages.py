@@ -84,6 +84,12 @@ def test_the_signpost_of_the_core_names_every_room_of_it():
     assert set(re.findall(r"`(\w+)`", core.__doc__)) - {"GET"} == rooms
 
 
+def test_the_signpost_of_batches_names_every_room_of_it():
+    batch = importlib.import_module("openrouter_embed.batch")
+    rooms = {path.stem for path in pathlib.Path(batch.__path__[0]).glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"`(\w+)`", batch.__doc__)) == rooms
+
+
 def test_the_journey_of_a_text_has_ten_lines():
     journey = section("ARCHITECTURE.md", "The journey of one text")
     assert len(re.findall(r"^\d+\. ", journey, re.MULTILINE)) == 10
