@@ -26,6 +26,8 @@ from openrouter_embed.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from openrouter_embed.commands.parsers import Commands
+
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
 
@@ -71,6 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_demo(commands)
+    _add_serve(commands)
+    add_models(commands)
+    add_compare(commands)
+    add_batch(commands)
+    add_cache(commands)
+    add_completion(commands, parser)
+    return parser
+
+
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo", help="search the standard library's documentation with both frameworks"
     )
@@ -86,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="run the local emulator of the embeddings API")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8787)
@@ -101,15 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answer 429 above this many requests at once",
     )
+    serve.add_argument(
+        "--batch-seconds", type=float, metavar="S", default=0.0, help="seconds that a batch takes"
+    )
     serve.add_argument("--verbose", action="store_true", help="write a line for every request")
     serve.set_defaults(run=_serve)
-
-    add_models(commands)
-    add_compare(commands)
-    add_batch(commands)
-    add_cache(commands)
-    add_completion(commands, parser)
-    return parser
 
 
 def _positive(text: str) -> int:
@@ -145,6 +156,7 @@ def _serve(options: argparse.Namespace) -> int:
         latency=options.latency,
         latency_per_input=options.latency_per_input,
         max_in_flight=options.max_in_flight,
+        batch_seconds=options.batch_seconds,
     )
     try:
         serve(options.host, options.port, behaviour, verbose=options.verbose)
