@@ -213,18 +213,21 @@ def _told(job: BatchJob, path: str) -> str:
     counts = job.counts
     summary = f"{counts.completed:,} of {counts.total:,} texts done, {counts.failed:,} failed"
     head = ("batch", "state", "done", "failed", "of")
-    rows = [[row["id"] or "?", row["status"], *_counts(row)] for row in job.to_dict()["batches"]]
+    rows = [[row["id"] or "-", row["status"], *_counts(row)] for row in job.to_dict()["batches"]]
     lines = [f"{paint(job.status, _look(job))}: {summary}."]
     if rows:
         lines += ["", tables.text_table(head, rows, columns())]
-    lines += [wrapped(f"\n{name}: {said}") for name, said in job.failed.items()]
-    if job.done:
+    lines += [wrapped(f"\n{name}: {said}") for name, said in job.failed.items() if name]
+    if rows and not job.ids and job.done:
+        lines += ["", wrapped(f"Nothing was accepted: remove {path}, and submit again.")]
+    elif job.done:
         lines += ["", wrapped(f"Bought: {job.usage}."), _next(path, "fetch")]
     return "\n".join(lines)
 
 
 def _counts(row: dict[str, Any]) -> list[str]:
     total, done, failed = row["counts"]
+    total = len(row["units"]) or total
     return [f"{done:,}", f"{failed:,}", f"{total:,}"]
 
 

@@ -270,6 +270,40 @@ def test_what_is_no_job_is_said(emulator, capsys, content):
     assert "job" in capsys.readouterr().err
 
 
+def killed(emulator, kind, number):
+    """Ends `submit` by a signal while its answer is not there."""
+    failure = emulator.fail(kind, on="batches", method="POST", times=None)
+    command = [*TYPED, "submit", "texts.txt", "--model", MODEL, "--job", "job.json"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        limit = time.monotonic() + 30
+        while not failure.count and time.monotonic() < limit:
+            time.sleep(0.02)
+        process.send_signal(number)
+        error = process.communicate(timeout=20)[1]
+    failure.end()
+    return process.returncode, error
+
+
+def test_a_submission_that_was_killed_is_found_again(emulator, capsys):
+    assert killed(emulator, "lost", signal.SIGKILL)[0] == -signal.SIGKILL
+    (batch,) = emulator.batches.ids
+
+    assert cli.main(["batch", "status", "job.json"]) == 0
+    assert batch in capsys.readouterr().out
+
+
+def test_an_interrupted_submission_says_where_to_look_and_what_came_of_it(emulator, capsys):
+    status, error = killed(emulator, "stall", signal.SIGINT)
+    assert status == 130
+    assert "How far: openrouter-embed batch status job.json\n" in error
+
+    assert cli.main(["batch", "status", "job.json"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("unsent: ")
+    assert "Nothing was accepted: remove job.json, and submit again." in out
+    assert emulator.batches.ids == []
+
+
 def test_an_interrupt_while_waiting_says_that_the_job_goes_on(emulator):
     submit()
     look = emulator.fail("stall", on="batches", method="GET")
