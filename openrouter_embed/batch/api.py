@@ -85,7 +85,8 @@ def one(batch_id: str) -> str:
     return f"{PATH}/{batch_id}"
 
 
-_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
+_ID: Final = re.compile(r"[A-Za-z0-9_.:~@=+,;!$*-]{1,200}")
+"""No more is known of ids than that they stand in a path."""
 
 
 def is_id(value: object) -> bool:
@@ -282,7 +283,17 @@ def matches(found: Listed, *, model: str, count: int, since: float) -> bool:
     """
     state = found.state
     fresh = not state.created_at or state.created_at >= since
-    return fresh and found.model == model and state.total in (0, count)
+    return fresh and _alike(found.model, model) and state.total in (0, count)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names can mean one model: makers date theirs, and variants have a suffix."""
+    short, long = sorted((_bare(one), _bare(other)), key=len)
+    return long.startswith(short)
+
+
+def _bare(model: str) -> str:
+    return model.lower().rpartition("/")[2].partition(":")[0]
 
 
 def _problem(value: object) -> str:

@@ -196,6 +196,8 @@ class ResultReader(StateReader):
         return InvalidResponseError(message, reason="missing")
 
     def _item(self, item: bytes) -> None:
+        if self._doubt is not None:  # another attempt reads by now
+            return
         line = _read_line(item)
         named = read_custom_id(line.custom_id)
         unit = None if named is None else self._units.get(named[1])

@@ -70,7 +70,11 @@ def submit(
     record.before = [found.id for found in before]
     record.since = max((found.state.created_at for found in before), default=0.0)
     yield Do(save)
-    for portion in portions:
+    ready = iter(portions)
+    while True:
+        portion: Portion | None = yield Do(lambda: next(ready, None))
+        if portion is None:
+            return
         todo = deque([portion])
         while todo:
             part = todo.popleft()
@@ -102,7 +106,7 @@ def _place(
 
 
 def _hand_in(desk: Desk, lines: api.Lines, batch: Batch, portion: Portion) -> Dialogue[Listed]:
-    body = lines.body(portion.lines)
+    body: bytes = yield Do(lambda: lines.body(portion.lines))
     for _ in range(TRIES - 1):
         try:
             return (yield from desk.post(body, api.read_accepted))

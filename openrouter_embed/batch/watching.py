@@ -151,11 +151,14 @@ def wait(
             return
         rounds += 1
         after = pause(rounds, poll, asked)
-        if end is not None and clock() + after >= end:
-            raise DeadlineExceededError(
-                f"The batches are not done after {deadline:g} seconds; they go on, and `wait` may "
-                "be called again."
-            )
+        if end is not None:
+            left = end - clock()
+            if left <= 0:
+                raise DeadlineExceededError(
+                    f"The batches are not done after {deadline:g} seconds; they go on, and `wait` "
+                    "may be called again."
+                )
+            after = min(after, left)  # the last look is at the end
 
 
 def _passes(error: EmbeddingError) -> bool:

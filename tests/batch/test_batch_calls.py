@@ -328,6 +328,13 @@ def test_a_wait_ends_by_its_deadline_and_may_go_on(make, emulate):
     assert job.wait().result().ok.all()
 
 
+def test_the_last_look_is_at_the_end(make, emulate):
+    slow = emulate(batch_seconds=1000)
+    job = make(base_url=slow.base_url).submit(TEXTS)
+    slow.batches.advance(999.7)
+    assert job.wait(poll=50, deadline=0.5).status == "completed"
+
+
 @pytest.mark.parametrize("call", [{"poll": 0}, {"poll": "x"}, {"deadline": -1}])
 def test_odd_pauses_are_refused(make, call):
     with pytest.raises(ConfigurationError):

@@ -99,6 +99,7 @@ def test_among_several_that_it_may_be_none_is_taken(make, em):
     [
         ({}, True),
         ({"model": "other"}, False),
+        ({"model": "maker/M-2026:batch"}, True),
         ({"total": 3}, False),
         ({"total": 0}, True),
         ({"created_at": 99.0}, False),
