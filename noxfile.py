@@ -126,6 +126,18 @@ def docs(session: nox.Session) -> None:
     session.run("python", "benchmarks/pacing.py", "--check")
 
 
+@nox.session(python=next(reversed(PYTHONS), None))
+def site(session: nox.Session) -> None:
+    """The documentation as a site: built without a warning, every link and asset followed."""
+    clean(session)
+    session.install(".[docs]")
+    said = str(session.run("zensical", "build", "--strict", "--clean", silent=True))
+    session.log(said)
+    if "No issues found" not in said or "griffe: " in said:
+        session.error("The site was not built without a warning.")
+    session.run("python", "docs/check_site.py", "site")
+
+
 @nox.session
 @nox.parametrize("adapter", list(FRAMEWORKS))
 def alone(session: nox.Session, adapter: str) -> None:

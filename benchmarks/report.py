@@ -27,7 +27,7 @@ HEAD = """# Speed and memory
 
 ![Seconds for 10,000 texts, ours and others](speed.svg)
 
-Measured with [benchmarks](../benchmarks) on two cores, Python {python}, loopback: clients take \
+Measured with the programs in `benchmarks/` on two cores, Python {python}, loopback: clients take \
 turns, each measurement has a process of its own, and every vector is checked. Ours run at their \
 defaults, others at theirs and at the best settings we found. Figures are medians; read the \
 ratios, for absolute times drift with the machine. Made by `python benchmarks/report.py`.
@@ -38,7 +38,7 @@ ROADS = """
 A model is asked for base64 where it is known to honour it, and that is OpenAI's models; most \
 others are asked for floats, so floats are what most calls take. Base64 is a copy of the numbers; \
 floats are digits, of which an answer holds tens of thousands, and turning them into numbers is \
-nearly all of the work. `pip install "openrouter-embed[fast]"` halves it: simdjson writes float32 \
+nearly all of the work. The extra `fast` halves it: simdjson writes float32 \
 without a Python object for each number, and isal takes a third of the time that zlib takes for \
 gzip. Where there are no wheels (of simdjson for Python 3.14 and Windows on ARM), all works without.
 

@@ -6,7 +6,7 @@ Rules of this file:
 - What was aimed at is printed with what was reached, and so is a miss.
 
 Usage: python benchmarks/run.py WORKLOAD [ROUNDS] [ONLY…]; `floats` is all of 7 to 7z. Those and 1
-to 4s are rows of `workloads.py`; 5, 6 and 8 are `imports.py`, `llama_index_build.py`, `stages.py`.
+to 4s are rows of `workloads.py`; 5, 6, 8 and `telemetry` are scripts of their own, in `SCRIPTS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import sys
 from workloads import WORKLOADS, Aim, Workload
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = {"5": "imports.py", "6": "llama_index_build.py", "8": "stages.py"}
+SCRIPTS = {"5": "imports.py", "6": "llama_index_build.py", "8": "stages.py",
+           "telemetry": "telemetry.py"}  # fmt: skip
 GROUPS = {"floats": ("7", "7f", "7l", "7z", "7d")}
 PACKAGES = (
     "openai", "langchain-core", "langchain-openai", "llama-index-core",

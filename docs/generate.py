@@ -17,16 +17,23 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 DOCS: Final = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract")]
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "tests" / "contract"), str(DOCS)]
 
 import fault_rows  # noqa: E402 - see below
+import home  # noqa: E402 - beside this file, as are the next two
+import mistakes as likely  # noqa: E402
+import questions as asked  # noqa: E402
 
-from openrouter_embed.commands.listing import describe_role  # noqa: E402 - the tree may not be installed
+from openrouter_embed.catalogue import ModelInfo, read_models  # noqa: E402 - see below
+from openrouter_embed.commands.listing import STORED, describe_role  # noqa: E402 - the tree may not be installed
 from openrouter_embed.core.verdict import Retry, Rule, rule_rows  # noqa: E402
+from openrouter_embed.display import price_of  # noqa: E402
+from openrouter_embed.emulator.answers import embedding_models  # noqa: E402
 from openrouter_embed.options.keywords import Options  # noqa: E402
 from openrouter_embed.options.models import MODALITIES, PROFILES, ModelProfile  # noqa: E402
 from openrouter_embed.options.settings import Settings  # noqa: E402
 from openrouter_embed.options.table import OPTIONS, Option  # noqa: E402
+from openrouter_embed.telemetry.names import AT_END, AT_START, METRICS, Metric  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,6 +97,28 @@ def _widths(row: ModelProfile) -> str:
     if isinstance(allowed, range):
         return f"{allowed.start:,} to {allowed.stop - 1:,}"
     return ", ".join(f"{width:,}" for width in sorted(allowed)) or "no"
+
+
+# ------------------------------------------------------------------ choosing.md
+
+
+def catalogue() -> list[str]:
+    """Return the stored catalogue by price: model, USD, width, context, media."""
+    models = read_models({"data": embedding_models()})
+    models.sort(key=lambda model: (model.price or 0.0, model.id))
+    head = (f"model, in {STORED}", "USD per million tokens", "width", "reads", "takes")
+    return table(head, map(_offer, models))
+
+
+def _offer(model: ModelInfo) -> tuple[str, ...]:
+    width, length = model.profile.dimensions, model.context_length
+    return (
+        f"`{model.id}`",
+        price_of(model.price),
+        f"{width:,}" if width else "?",
+        f"{length:,} tokens" if length else "?",
+        ", ".join(sorted(model.modalities, key=MODALITIES.index)),
+    )
 
 
 # ------------------------------------------------------------------ options.md
@@ -159,11 +188,36 @@ def different() -> list[str]:
     return table(("case", "synchronous client"), sorted(fault_rows.DIFFERENT.items()))
 
 
+# ------------------------------------------------------------------ observability.md
+
+
+def attributes() -> list[str]:
+    """Return the table of the span's attributes."""
+    start = ((f"`{row.name}`", "start", row.says) for row in AT_START)
+    end = ((f"`{row.name}`", "end", row.says) for row in AT_END)
+    return table(("attribute", "set at", "what it says"), (*start, *end))
+
+
+def histograms() -> list[str]:
+    """Return the table of histograms."""
+    return table(("histogram", "unit", "what it says"), map(_histogram, METRICS))
+
+
+def _histogram(row: Metric) -> tuple[str, ...]:
+    return f"`{row.name}`", f"`{row.unit}`", row.says
+
+
 # ------------------------------------------------------------------ writing and checking
 
 TABLES: Final[tuple[tuple[str, str, Lines], ...]] = (
+    ("choosing.md", "catalogue", catalogue),
+    ("faq.md", "questions", asked.questions),
+    ("index.md", "home", home.lines),
+    ("mistakes.md", "mistakes", likely.mistakes),
     ("models.md", "profiles", profiles),
     ("options.md", "options", options),
+    ("observability.md", "attributes", attributes),
+    ("observability.md", "histograms", histograms),
     ("reliability.md", "verdicts", verdicts),
     ("reliability.md", "different", different),
     ("reliability.md", "faults", faults),

@@ -73,6 +73,7 @@ class EmbeddingsOptions(ClientOptions, total=False):
     chunk_size: int | None
     rate_limiter: BaseRateLimiter | None
     show_progress_bar: bool
+    trace_runs: bool
 
 
 class EmbedOptions(CallOptions, total=False):
@@ -135,8 +136,8 @@ def build(given: Mapping[str, Any], *, restored: bool) -> tuple[EmbeddingClient,
     """
     options = _client_options(given)
     own = {name: value for name, value in given.items() if OPTION_OF.get(name, name) not in OPTIONS}
-    if "show_progress_bar" in own:
-        own["show_progress_bar"] = check_flag("show_progress_bar", own["show_progress_bar"])
+    for name in {"show_progress_bar", "trace_runs"} & own.keys():
+        own[name] = check_flag(name, own[name])
     if options["api_key"] is None and restored and all(given.get(n) is None for n in HERE_ONLY):
         client = EmbeddingClient.without_key(**options)
     else:

@@ -13,6 +13,8 @@ import sys
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from openrouter_embed.adapting import extras
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import UsageMetadataCallbackHandler
     from langchain_core.messages.ai import UsageMetadata
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from openrouter_embed import EmbeddingResult
 
 _HANDLERS = "langchain_core.callbacks.usage"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("langchain_openrouter_embed")
 
 
 def report_usage(model: str, result: EmbeddingResult | None) -> None:
@@ -37,14 +39,18 @@ def report_usage(model: str, result: EmbeddingResult | None) -> None:
         for handler in _active():
             _tell(handler, model, result)
     except Exception as error:  # noqa: BLE001 - reporting is a courtesy, the vectors are there
-        _log.warning("Usage could not be reported: %s.", type(error).__name__)
+        _complain("Usage could not be reported: %s.", type(error).__name__)
 
 
 def _tell(handler: UsageMetadataCallbackHandler, model: str, result: EmbeddingResult) -> None:
     try:
         handler.on_llm_end(_message(model, result), run_id=uuid4())
     except Exception as error:  # noqa: BLE001 - whatever a user's handler raises
-        _log.warning("%s failed with %s.", type(handler).__name__, type(error).__name__)
+        _complain("%s failed with %s.", type(handler).__name__, type(error).__name__)
+
+
+def _complain(said: str, *names: str) -> None:
+    _log.warning(said, *names, extra=extras("usage", kind=names[-1]))
 
 
 def _active() -> list[UsageMetadataCallbackHandler]:

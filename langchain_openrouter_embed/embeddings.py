@@ -41,6 +41,7 @@ from langchain_openrouter_embed._options import (
     spoken,
     unknown,
 )
+from langchain_openrouter_embed._runs import Run
 from langchain_openrouter_embed._usage import report_usage
 from openrouter_embed import ConfigurationError, EmbeddingError
 from openrouter_embed.adapting import (
@@ -191,6 +192,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     chunk_size: int | None = field_of("max_batch_inputs")
     max_batch_tokens: int | None = field_of("max_batch_tokens")
     max_cost: float | None = field_of("max_cost")
+    batch_root: str | None = field_of("batch_root")
     long_input: str = field_of("long_input")
     empty: str = field_of("empty")
     normalize: bool | str = field_of("normalize")
@@ -198,6 +200,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     pin_provider: bool = field_of("pin_provider")
     refresh: bool = field_of("refresh")
     cache_only: bool = field_of("cache_only")
+    telemetry: bool = field_of("telemetry")
     cache: object = field_of("cache")
     proxy: str | None = field_of("proxy")
     ca_bundle: str | None = field_of("ca_bundle")
@@ -213,6 +216,10 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
     )
     show_progress_bar: bool = Field(
         default=False, description="Whether calls for documents show a progress bar."
+    )
+    trace_runs: bool = Field(
+        default=False,
+        description="Whether calls are runs of LangChain's callbacks, as LangSmith shows them.",
     )
 
     _client: EmbeddingClient = PrivateAttr()
@@ -422,8 +429,8 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            with speaking(spoken(overrides)):
-                result = self._client.embed(inputs, role=role, lists=lists, **options)
+            with speaking(spoken(overrides)), self._run(model, role, inputs) as run:
+                result = run.result = self._client.embed(inputs, role=role, lists=lists, **options)
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise
@@ -443,15 +450,21 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
         options = call_options(overrides, bar=self.show_progress_bar and role == "document")
         model: str = options.get("model", self.model)
         try:
-            with speaking(spoken(overrides)):
+            async with self._run(model, role, inputs) as run:
                 twin = self._client.as_async()
-                result = await twin.embed(inputs, role=role, lists=lists, **options)
+                with speaking(spoken(overrides)):
+                    result = await twin.embed(inputs, role=role, lists=lists, **options)
+                run.result = result
         except EmbeddingError as error:
             report_usage(model, error.result)
             raise
         report_usage(model, result)
         self._lengths.look(result, model)
         return result
+
+    def _run(self, model: str, role: str, inputs: Sequence[Any]) -> Run:
+        name, count = type(self).__name__, len(inputs)
+        return Run(wanted=self.trace_runs, name=name, model=model, role=role, inputs=count)
 
     @property
     def usage(self) -> Usage:

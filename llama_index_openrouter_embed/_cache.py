@@ -17,7 +17,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from openrouter_embed import ImageInput
-from openrouter_embed.adapting import MediaInput
+from openrouter_embed.adapting import MediaInput, extras
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ FIELD: Final = "embedding"
 AT_ONCE: Final = 256
 """Reads or writes of an asynchronous store under way at a time; pairs per bulk write."""
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("llama_index_openrouter_embed")
 
 
 class Shelf:
@@ -171,4 +171,5 @@ def _warn(error: Exception) -> None:
     _LOG.warning(
         "The embeddings cache did not take new vectors (%s); they are returned all the same.",
         type(error).__name__,
+        extra=extras("cache", kind=type(error).__name__),
     )

@@ -3,6 +3,7 @@
 Rules of this file:
 - They are emitted in the caller's thread and context, which hold the ids of span and trace.
 - No start without its end, whatever happens in between.
+- What a call consumed stands in the tags of its last end, once, under the names of its span.
 - Without concurrency the base class emits start, end, start, end; its asynchronous batch emits
   all starts, then all ends. We do the same, though our call is one in both cases.
 """
@@ -13,6 +14,7 @@ import inspect
 import uuid
 from collections import deque
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.embeddings.base import dispatcher
@@ -24,6 +26,7 @@ from llama_index.core.instrumentation.events.embedding import (
 )
 
 from openrouter_embed import EmbeddingError
+from openrouter_embed.adapting import of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +35,21 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
     from typing_extensions import Self
 
+    from openrouter_embed import EmbeddingResult
+
     Vector = list[float]
 
 Call = TypeVar("Call", bound="Callable[..., object]")
+
+_current: ContextVar[Announcer | None] = ContextVar("announcer", default=None)
+
+
+def consumed(result: EmbeddingResult) -> EmbeddingResult:
+    """Let the call that is being announced tell what this cost; return it."""
+    announcer = _current.get()
+    if announcer is not None:
+        announcer.result = result
+    return result
 
 
 class Announcer:
@@ -49,6 +64,9 @@ class Announcer:
         manager: LlamaIndex's callback manager.
         groups: The texts of each pair of events, in order.
         together: Whether every group starts before the first one ends.
+
+    Attributes:
+        result: What the client returned, if it was asked.
     """
 
     def __init__(
@@ -59,6 +77,7 @@ class Announcer:
         *,
         together: bool = False,
     ) -> None:
+        self.result: EmbeddingResult | None = None
         self._payload = payload
         self._manager = manager
         self._together = together
@@ -72,6 +91,7 @@ class Announcer:
         except BaseException as error:
             self._fail(error)
             raise
+        self._outer = _current.set(self)
         return self
 
     def __exit__(
@@ -80,7 +100,9 @@ class Announcer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        _current.reset(self._outer)
         if error is not None:
+            self.result = getattr(error, "result", self.result)
             self._fail(error)
 
     def finish(self, vectors: Sequence[Vector]) -> None:
@@ -109,7 +131,8 @@ class Announcer:
 
     def _end(self, vectors: list[Vector]) -> None:
         event_id, chunks = self._open[0]
-        event = _end_event(chunks, vectors) if _heard() else None
+        last = len(self._open) == 1 and not self._waiting
+        event = _end_event(chunks, vectors, self._tags(last=last)) if _heard() else None
         payload: dict[str, Any] = {
             EventPayload.CHUNKS: chunks,
             EventPayload.EMBEDDINGS: vectors,
@@ -122,6 +145,10 @@ class Announcer:
         finally:
             if event is not None and not self._together:
                 dispatcher.event(event)
+
+    def _tags(self, *, last: bool) -> dict[str, Any]:
+        """Return the tags of an end: what was consumed if it is the last, else none."""
+        return of_result(self.result) if last and self.result is not None else {}
 
     def _fail(self, error: BaseException) -> None:
         """End what is open; the instrumentation has no failed end, so its end is an empty one."""
@@ -136,7 +163,9 @@ class Announcer:
                     payload={EventPayload.EXCEPTION: error},
                     event_id=event_id,
                 )
-            dispatcher.event(EmbeddingEndEvent(chunks=[], embeddings=[]))
+            dispatcher.event(
+                EmbeddingEndEvent(chunks=[], embeddings=[], tags=self._tags(last=not self._open))
+            )
         with suppress(AttributeError):
             # LlamaIndex's mark for "already in the trace".
             error.event_added = True  # type: ignore[attr-defined]  # not declared
@@ -152,13 +181,13 @@ def _heard() -> bool:
     return True
 
 
-def _end_event(chunks: list[str], vectors: list[Vector]) -> EmbeddingEndEvent:
+def _end_event(chunks: list[str], vectors: list[Vector], tags: dict[str, Any]) -> EmbeddingEndEvent:
     """Make the event that validation would make, without looking at every number once more.
 
     It holds lists of its own, as a validated one does: what a handler does to them is its affair.
     """
     copies = [vector.copy() for vector in vectors]
-    return EmbeddingEndEvent.model_construct(chunks=chunks.copy(), embeddings=copies)
+    return EmbeddingEndEvent.model_construct(chunks=chunks.copy(), embeddings=copies, tags=tags)
 
 
 def signed(call: Call) -> Call:

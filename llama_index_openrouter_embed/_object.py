@@ -30,7 +30,7 @@ from llama_index_openrouter_embed._options import (
     unknown,
 )
 from openrouter_embed import ConfigurationError
-from openrouter_embed.adapting import OPTIONS, guarded, speaking
+from openrouter_embed.adapting import OPTIONS, extras, guarded, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -47,7 +47,7 @@ _NOT_PICKLED: Final = (
     frozenset(name for name, row in OPTIONS.items() if not row.pickled) | {"callback_manager"}
 ) - {*_PICKLED_IF_POSSIBLE}
 _RESTORING: ContextVar[bool] = ContextVar("restoring", default=False)
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("llama_index_openrouter_embed")
 
 
 @contextmanager
@@ -259,7 +259,8 @@ class OpenRouterObject(MultiModalEmbedding):
         kept = {name: value for name, value in given.items() if name not in _NOT_PICKLED}
         for name in _PICKLED_IF_POSSIBLE:
             if kept.get(name) is not None and not _can_be_pickled(kept[name]):
-                _LOG.warning("`%s` cannot be pickled: the copy goes without.", name)
+                said = "`%s` cannot be pickled: the copy goes without."
+                _LOG.warning(said, name, extra=extras("pickle"))
                 del kept[name]
         return kept
 

@@ -16,7 +16,7 @@ from llama_index.core.base.embeddings.base import dispatcher, mean_agg
 from llama_index.core.schema import MetadataMode
 
 from llama_index_openrouter_embed._cache import Shelf
-from llama_index_openrouter_embed._events import Announcer, grouped, signed
+from llama_index_openrouter_embed._events import Announcer, consumed, grouped, signed
 from llama_index_openrouter_embed._fetch import afetch, fetch
 from llama_index_openrouter_embed._images import (
     describe,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from llama_index_openrouter_embed._cache import Item
     from llama_index_openrouter_embed._images import ImageLike, Part
+    from openrouter_embed import EmbeddingResult
 
     Role = Literal["query", "document"]
     Vector = list[float]
@@ -62,7 +63,7 @@ class OpenRouterEmbedding(OpenRouterObject):
     but `callback_manager`, `embed_batch_size`, `embeddings_cache` and `rate_limiter` is fixed once
     made; `model_copy(update={...})` makes a changed copy.
 
-    Example:
+    Examples:
         >>> from llama_index.core import Settings
         >>> Settings.embed_model = OpenRouterEmbedding(
         ...     model_name="openai/text-embedding-3-small"
@@ -473,13 +474,16 @@ class OpenRouterEmbedding(OpenRouterObject):
     def _embed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
         with speaking(self._link.names):
-            return fetch(self._link.client, items, self._shelf(role), self._link.watched, **call)
+            return fetch(self._link.client, items, self._shelf(role), self._watched, **call)
 
     async def _aembed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
         client, shelf = self._link.client.as_async(), self._shelf(role)
         with speaking(self._link.names):
-            return await afetch(client, items, shelf, self._link.watched, **call)
+            return await afetch(client, items, shelf, self._watched, **call)
+
+    def _watched(self, result: EmbeddingResult) -> EmbeddingResult:
+        return consumed(self._link.watched(result))
 
     def _limits(self) -> dict[str, int]:
         asked = "embed_batch_size" in self.model_fields_set

@@ -10,12 +10,14 @@ from openrouter_embed.guard import aguarded, guarded, kind_of, speaking
 from openrouter_embed.lengths import LengthWatch
 from openrouter_embed.listed import as_list, as_text, as_texts
 from openrouter_embed.media import MediaInput
+from openrouter_embed.notices import extras
 from openrouter_embed.options.checks import check_flag
 from openrouter_embed.options.key import KEY_VARIABLE, Secret
 from openrouter_embed.options.keywords import ClientOptions
 from openrouter_embed.options.names import unknown_name
 from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS, Option
+from openrouter_embed.telemetry.names import of_result
 
 __all__ = [
     "KEY_VARIABLE",
@@ -30,8 +32,10 @@ __all__ = [
     "as_text",
     "as_texts",
     "check_flag",
+    "extras",
     "guarded",
     "kind_of",
+    "of_result",
     "speaking",
     "spelled_out",
     "unknown_name",

@@ -7,7 +7,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -130,20 +130,6 @@ class Estimate:
 
 BATCH: Final = ":batch"
 """What ends the id of a model's variant for the Batch API."""
-
-
-def price_of(models: Iterable[ModelInfo], model: str, *, batch: bool = False) -> Prices | None:
-    """Return USD per token of a model; `None` where the catalogue has no price.
-
-    Args:
-        models: The catalogue.
-        model: Its id.
-        batch: Whether in a batch, which costs half where the catalogue says so: where it lists the
-            model's variant for the Batch API, at that one's price.
-    """
-    known = {each.id: each.prices for each in models}
-    cheaper = known.get(model + BATCH) if batch else None
-    return known.get(model) if cheaper is None else cheaper
 
 
 def read_models(answer: Mapping[str, Any]) -> list[ModelInfo]:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from openrouter_embed import keeping
 from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
@@ -27,6 +28,7 @@ from openrouter_embed.options.keywords import CallOptions, Options
 from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
+from openrouter_embed.telemetry import observe
 
 if TYPE_CHECKING:
     import os
@@ -226,7 +228,7 @@ class EmbeddingClient(_Client):
     One client serves any number of threads. A call sends many requests at once, bounded by what
     the server bears, and works inside a running event loop, as in a notebook.
 
-    Example:
+    Examples:
         >>> client = EmbeddingClient("openai/text-embedding-3-small")  # doctest: +SKIP
         >>> client.embed(["first", "second"], role="document").vectors.shape  # doctest: +SKIP
         (2, 1536)
@@ -277,42 +279,45 @@ class EmbeddingClient(_Client):
         """
         engine = self._engine
         settings = engine.call_settings(overrides)
-        if engine.needs_prices:
-            self.models()
-        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
-            job = self._drive(
-                lambda wake: engine.job(
-                    inputs,
-                    settings,
-                    role=role,
-                    input_type=input_type,
-                    on_error=on_error,
-                    lists=lists,
-                    urgent=_blocks_others(),
-                    wake=wake,
-                    on_progress=listener,
+        with observe(settings) as seen:
+            if engine.needs_prices:
+                self.models()
+            with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
+                job = self._drive(
+                    lambda wake: engine.job(
+                        inputs,
+                        settings,
+                        role=role,
+                        input_type=input_type,
+                        on_error=on_error,
+                        lists=lists,
+                        urgent=_blocks_others(),
+                        wake=wake,
+                        on_progress=listener,
+                        seen=seen,
+                    )
                 )
-            )
-        return engine.finish(job)
+            return engine.finish(job, seen)
 
     def _drive(self, make: Callable[[Wake], Work]) -> Work:
         from openrouter_embed.shells.requests_shell import Inbox, drive  # noqa: PLC0415 - lazy
 
-        engine = self._engine
+        connections = self._engine.connections
         inbox = Inbox()
         wake = inbox.wake
         work = make(wake)
-        engine.enter(wake)
+        connections.enter(wake)
         _thread.depth = getattr(_thread, "depth", 0) + 1
         try:
             if work.keeps:
-                engine.recall(work)
-            drive(work, inbox, engine.requests, engine.settings)
+                keeping.recall(work)
+            drive(work, inbox, connections.requests, self._engine.settings)
         finally:
             _thread.depth -= 1
-            engine.leave(wake, work)
+            connections.leave(wake)
             if work.keeps:
-                engine.flush(work)
+                keeping.leave(work)
+                keeping.flush(work)
         return work
 
     @guarded
@@ -565,41 +570,45 @@ class AsyncEmbeddingClient(_Client):
         """
         engine = self._engine
         settings = engine.call_settings(overrides)
-        if engine.needs_prices:
-            await self.models()
-        with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
-            job = await self._drive(
-                lambda wake: engine.job(
-                    inputs,
-                    settings,
-                    role=role,
-                    input_type=input_type,
-                    on_error=on_error,
-                    lists=lists,
-                    wake=wake,
-                    busy=time.thread_time,
-                    on_progress=listener,
+        with observe(settings) as seen:
+            if engine.needs_prices:
+                await self.models()
+            with listening(inputs, bar=progress, listener=settings.on_progress) as listener:
+                job = await self._drive(
+                    lambda wake: engine.job(
+                        inputs,
+                        settings,
+                        role=role,
+                        input_type=input_type,
+                        on_error=on_error,
+                        lists=lists,
+                        wake=wake,
+                        busy=time.thread_time,
+                        on_progress=listener,
+                        seen=seen,
+                    )
                 )
-            )
-        return engine.finish(job)
+            return engine.finish(job, seen)
 
     async def _drive(self, make: Callable[[Wake], Work]) -> Work:
         import asyncio  # noqa: PLC0415 - lazy by design, and loaded in whoever awaits
 
         shell = await _aiohttp_shell()
-        engine = self._engine
+        connections = self._engine.connections
         bell = shell.Bell()
         wake = bell.ring_threadsafe
         work = make(wake)
-        engine.enter(wake)
+        connections.enter(wake)
         try:
             if work.keeps:
-                await asyncio.to_thread(engine.recall, work)
-            await shell.drive(work, bell, engine.aiohttp, engine.settings)
+                await asyncio.to_thread(keeping.recall, work)
+            await shell.drive(work, bell, connections.aiohttp, self._engine.settings)
         finally:
-            engine.leave(wake, work)
-            if work.keeps and not engine.flushed(work):
-                await asyncio.to_thread(engine.flush, work)
+            connections.leave(wake)
+            if work.keeps:
+                keeping.leave(work)
+                if not keeping.flushed(work):
+                    await asyncio.to_thread(keeping.flush, work)
         return work
 
     @aguarded
@@ -773,4 +782,4 @@ class _View(AsyncEmbeddingClient):
     """The asynchronous face of a synchronous client, which owns the engine."""
 
     async def aclose(self) -> None:
-        await self._engine.close_lanes()
+        await self._engine.connections.close_lanes()

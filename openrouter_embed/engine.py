@@ -1,32 +1,32 @@
 """What the synchronous and the asynchronous face of one client share.
 
 Rules of this file:
-- One `Engine` per client: settings, pacing, usage and connections, made when first needed.
+- One `Engine` per client: settings, pacing, budget, usage and memory, made when first needed.
 - It prepares calls for the shells and decides nothing that the core can decide.
+- A part with a job of its own is in a file of its own: `connections`, `keeping`, `prices`.
 - A forked child starts with connections, threads and locks of its own.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
-import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openrouter_embed.clock import monotonic
+from openrouter_embed.connections import Connections
 from openrouter_embed.errors import (
     CacheWarning,
-    ClientClosedError,
     ConfigurationError,
     MultipleProvidersWarning,
 )
-from openrouter_embed.guard import printable
-from openrouter_embed.notices import Herald
+from openrouter_embed.keeping import call_cache
+from openrouter_embed.limiter import LimiterNews
+from openrouter_embed.notices import LOGGER, Herald, extras, warn
 from openrouter_embed.options.checks import AUTO, encodable
-from openrouter_embed.options.names import near_models, unknown_name
+from openrouter_embed.options.names import unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
 from openrouter_embed.options.table import CALL_OPTIONS
 
@@ -41,15 +41,13 @@ if TYPE_CHECKING:
     from openrouter_embed.core.fetch import Ask, Fetch
     from openrouter_embed.core.job import Job
     from openrouter_embed.core.ledger import Ledger
-    from openrouter_embed.core.level import Signal
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.plan import Plan
     from openrouter_embed.inputs import Inputs
     from openrouter_embed.options.models import Role
     from openrouter_embed.result import EmbeddingResult, Progress, Usage
-    from openrouter_embed.shells.aiohttp_shell import AiohttpTransport
-    from openrouter_embed.shells.requests_shell import RequestsTransport
+    from openrouter_embed.telemetry.observation import Observation
 
 
 Answer = TypeVar("Answer")
@@ -63,7 +61,8 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.closed = False
+        self.connections = Connections(settings)
+        self._news = LimiterNews(settings.limiter)
         self._warned = False
         self.known_models: list[ModelInfo] = []
         self._usage: Usage | None = None
@@ -75,16 +74,13 @@ class Engine:
         _ENGINES.add(self)
 
     def _reset(self) -> None:
-        """Start with nothing that threads, loops or a parent process could hold."""
+        """Start with nothing that threads or a parent process could hold."""
         self._lock = threading.RLock()
         self._pacer: Pacer | None = None
-        self._requests: RequestsTransport | None = None
-        self._aiohttp: AiohttpTransport | None = None
-        self._wakes: set[Callable[[], None]] = set()
 
     def after_fork(self) -> None:
-        """Leave the parent's connections to the parent, neither used nor closed here."""
-        _INHERITED.append((self._requests, self._aiohttp))
+        """Leave the parent's connections and locks to the parent."""
+        self.connections.after_fork()
         self._reset()
         if self._ledger is not None:
             self._ledger = self._ledger.twin(threading.Lock())
@@ -135,32 +131,6 @@ class Engine:
             return self._keeper
 
     @property
-    def requests(self) -> RequestsTransport:
-        """The synchronous shell's connections."""
-        with self._lock:
-            self._check_open()
-            if self._requests is None:
-                from openrouter_embed.shells.requests_shell import (  # noqa: PLC0415 - lazy
-                    RequestsTransport,
-                )
-
-                self._requests = RequestsTransport(self.settings)
-            return self._requests
-
-    @property
-    def aiohttp(self) -> AiohttpTransport:
-        """The asynchronous shell's connections."""
-        with self._lock:
-            self._check_open()
-            if self._aiohttp is None:
-                from openrouter_embed.shells.aiohttp_shell import (  # noqa: PLC0415 - lazy
-                    AiohttpTransport,
-                )
-
-                self._aiohttp = AiohttpTransport(self.settings)
-            return self._aiohttp
-
-    @property
     def usage(self) -> Usage:
         """What all calls have consumed so far."""
         from openrouter_embed.result import Usage  # noqa: PLC0415 - lazy by design
@@ -172,26 +142,6 @@ class Engine:
         """Count what something consumed."""
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
-
-    def _landed(self, signal: Signal) -> None:
-        self._tell_limiter("release", signal.value)
-
-    def _refused(self, retry_after: float | None) -> None:
-        self._tell_limiter("refused", retry_after)
-
-    def _tell_limiter(self, name: str, news: object) -> None:
-        """Tell a limiter that wants to know; what goes wrong there must not cost vectors."""
-        tell = getattr(self.settings.limiter, name, None)
-        if tell is None:
-            return
-        try:
-            tell(news)
-        except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
-            warn(f"The limiter's `{name}` raised {type(error).__name__}.", UserWarning)
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClientClosedError("The client is closed: make a new one.")
 
     def call_settings(self, overrides: Mapping[str, Any]) -> Settings:
         """Return the settings of one call.
@@ -223,6 +173,7 @@ class Engine:
         urgent: bool = False,
         busy: Callable[[], float] = lambda: 0.0,
         on_progress: Callable[[Progress], None] | None,
+        seen: Observation | None = None,
     ) -> Job:
         """Check a call's inputs and make its job.
 
@@ -233,7 +184,8 @@ class Engine:
         from openrouter_embed.core.callbacks import Callbacks  # noqa: PLC0415 - lazy by design
         from openrouter_embed.core.job import Job  # noqa: PLC0415 - lazy by design
 
-        self._check_open()
+        connections = self.connections
+        connections.check_open()
         check_call(role, input_type, on_error)
         if settings.cache_only and settings.cache is None:
             raise ConfigurationError("`cache_only` needs a `cache` to look into.")
@@ -242,22 +194,31 @@ class Engine:
         cache: CallCache | None = None
         if settings.cache is not None:
             cache = self._call_cache(settings, role, input_type, plan, wake, patient=not urgent)
+        prices: Prices | None = None
+        if self.settings.max_cost is not None:
+            from openrouter_embed.prices import prices_for_limit  # noqa: PLC0415 - lazy by design
+
+            prices = prices_for_limit(settings.model, self.known_models, plan)
+        herald = Herald(settings.model, getattr(on_progress, "retried", None))
+        if seen is not None:
+            seen.follow(call, self.memory, herald, plan.count)
         callbacks = Callbacks(
             chance=random.random,
             wake=wake,
-            closed=lambda: self.closed,
+            closed=lambda: connections.closed,
             urgent=urgent,
             busy=busy,
-            on_landed=self._landed,
-            on_refused=self._refused,
-            on_usage=self.add_usage,
-            on_retry=Herald(settings.model, getattr(on_progress, "retried", None)),
+            on_landed=self._news.landed,
+            on_refused=self._news.refused,
+            on_usage=self.add_usage if seen is None else seen.hearing(self.add_usage),
+            on_retry=herald,
+            on_turn=herald.turn,
             on_progress=on_progress,
             cache=cache,
         )
         return Job(
             plan,
-            call.begin(monotonic(), self._prices(settings.model, plan)),
+            call.begin(monotonic(), prices),
             pacer=self.pacer,
             memory=self.memory,
             callbacks=callbacks,
@@ -277,43 +238,8 @@ class Engine:
         keeper = self.keeper
         if keeper is None:
             return None
-        from openrouter_embed.cache.call import CallCache  # noqa: PLC0415 - lazy by design
-        from openrouter_embed.options.space import Keys  # noqa: PLC0415 - lazy by design
-
         sent, _ = settings.role_text(role, input_type)
-        return CallCache(
-            keeper,
-            Keys(settings, sent),
-            plan,
-            wake=wake,
-            patient=patient,
-            refresh=settings.refresh,
-        )
-
-    def recall(self, work: Job | Fetch[Any]) -> None:
-        """Take out of the cache what is there, if this is a call with a cache; may block."""
-        kept = getattr(work, "kept", None)
-        cache = _cache_of(work)
-        if cache is None or kept is None:
-            return
-        for found in cache.recall(kept.missing):
-            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
-        others = cache.claim(kept.missing)
-        for found in cache.recall_again(kept.missing):
-            kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
-        kept.begin(others)
-        cast("Job", work).listener.tell(kept.progress)
-
-    def flushed(self, work: Job | Fetch[Any]) -> bool:
-        """Whether nothing of what a call has bought is on its way into the cache."""
-        cache = _cache_of(work)
-        return cache is None or cache.flushed
-
-    def flush(self, work: Job | Fetch[Any]) -> None:
-        """Wait until what a call has bought is in the cache; may block."""
-        cache = _cache_of(work)
-        if cache is not None:
-            cache.flush()
+        return call_cache(keeper, settings, sent, plan, wake=wake, patient=patient)
 
     def _call(
         self,
@@ -342,30 +268,7 @@ class Engine:
         """Whether the catalogue must be known before the first call."""
         return self.settings.max_cost is not None and not self.known_models
 
-    def _prices(self, model: str, plan: Plan) -> Prices | None:
-        """Return USD per token; needed only for a spending limit.
-
-        Raises:
-            ConfigurationError: There is a limit, but nobody can tell what the call will cost.
-        """
-        if self.settings.max_cost is None:
-            return None
-        prices = next((known.prices for known in self.known_models if known.id == model), None)
-        if prices is None:
-            self._doubt_model(model, self.known_models)
-            raise ConfigurationError(
-                f"`max_cost` needs a price, and the catalogue has none for `{model}`: check the "
-                "model's id, or leave `max_cost` out."
-            )
-        guessed = plan.without_rule(prices)
-        if guessed:
-            raise ConfigurationError(
-                f"`max_cost` needs to know what {' and '.join(guessed)} will cost, and how many "
-                f"tokens `{model}` bills for it is not known: leave `max_cost` out for such inputs."
-            )
-        return prices
-
-    def finish(self, job: Job) -> EmbeddingResult:
+    def finish(self, job: Job, seen: Observation | None = None) -> EmbeddingResult:
         """Return a job's result; warn once if its vectors came from different hosts.
 
         Raises:
@@ -374,8 +277,11 @@ class Engine:
         if job.listener.complaint:
             warn(job.listener.complaint, UserWarning)
         for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            LOGGER.info("%s", sentence, extra=extras("cache"))
             warn(sentence, CacheWarning)
         result = job.result()
+        if seen is not None:
+            seen.result = result
         if len(result.providers) > 1 and not self._warned:
             self._warned = True
             warn(
@@ -412,13 +318,14 @@ class Engine:
         """
         from openrouter_embed.core.fetch import Fetch  # noqa: PLC0415 - lazy by design
 
-        self._check_open()
+        connections = self.connections
+        connections.check_open()
         return Fetch(
             ask,
             self.settings,
             now=monotonic(),
             chance=random.random,
-            closed=lambda: self.closed,
+            closed=lambda: connections.closed,
             on_retry=Herald(self.settings.model),
         )
 
@@ -443,99 +350,28 @@ class Engine:
         Raises:
             ConfigurationError: An input or an option of the call is wrong.
         """
-        from openrouter_embed.catalogue import Estimate, price_of  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.prices import doubt_model, estimate  # noqa: PLC0415 - lazy by design
 
         check_call(role, input_type, "raise")
-        self._doubt_model(self.settings.model, models)
+        model = self.settings.model
+        doubt_model(model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
-        missing = self._to_buy(plan, role, input_type)
-        tokens = sum(plan.tokens[unit] for unit in missing)
-        prices = price_of(models, self.settings.model, batch=batch)
-        told = prices is not None and not plan.without_rule(prices)
-        cost = plan.cost(missing, prices) if told and prices else None
-        return Estimate(tokens=tokens, cost=cost, inputs=len(missing))
+        return estimate(model, models, plan, self._to_buy(plan, role, input_type), batch=batch)
 
     def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
         """Return the units that are not in the cache."""
         cache = self._call_cache(self.settings, role, input_type, plan, lambda: None, patient=False)
         return range(len(plan.units)) if cache is None else cache.absent()
 
-    def _doubt_model(self, model: str, models: Sequence[ModelInfo]) -> None:
-        """Refuse a model that is not in the catalogue where one of nearly that name is.
-
-        Raises:
-            ConfigurationError: Names those that may be meant.
-        """
-        ids = [known.id for known in models]
-        if not ids or model in ids or model.partition(":")[0] in ids:
-            return
-        near = ", ".join(f"`{name}`" for name in near_models(model, ids))
-        if near:
-            raise ConfigurationError(
-                f"The catalogue has no model `{printable(model, 80)}`. Did you mean {near}?"
-            )
-
-    def enter(self, wake: Callable[[], None]) -> None:
-        """Register a call, so that `close` can wake it."""
-        with self._lock:
-            self._wakes.add(wake)
-
-    def leave(self, wake: Callable[[], None], work: Job | Fetch[Any]) -> None:
-        """Forget a call, and let others buy what they left to it."""
-        with self._lock:
-            self._wakes.discard(wake)
-        cache = _cache_of(work) if work.keeps else None
-        if cache is not None:
-            cache.leave()
-
     def close(self) -> None:
         """End the calls in flight and close what belongs to the client; again is harmless."""
-        transport, lanes = self._end()
-        if transport is not None:
-            transport.close()
-        if lanes is not None:
-            lanes.close()
+        self._keeper = None
+        self.connections.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
-        transport, lanes = self._end()
-        if lanes is not None:
-            await lanes.aclose()
-        if transport is not None:
-            import asyncio  # noqa: PLC0415 - lazy by design, and here it is loaded anyway
-
-            await asyncio.to_thread(transport.close)  # it joins threads
-
-    def _end(self) -> tuple[RequestsTransport | None, AiohttpTransport | None]:
-        with self._lock:
-            self.closed = True
-            wakes = tuple(self._wakes)
-            transports = self._requests, self._aiohttp
-            self._requests = self._aiohttp = self._keeper = None
-        for wake in wakes:
-            wake()
-        return transports
-
-    async def close_lanes(self) -> None:
-        """Close the asynchronous connections alone; they open again when needed."""
-        with self._lock:
-            lanes, self._aiohttp = self._aiohttp, None
-        if lanes is not None:
-            await lanes.aclose()
-
-
-def _cache_of(work: Job | Fetch[Any]) -> CallCache | None:
-    """Return the cache of a call; a fetch has none."""
-    kept = getattr(work, "kept", None)
-    return None if kept is None else cast("CallCache | None", kept.cache)
-
-
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn the caller; where warnings are errors, log instead: the vectors are paid for."""
-    try:
-        warnings.warn(message, category, stacklevel=5)
-    except Warning:
-        logging.getLogger("openrouter_embed").warning("%s", message)
+        self._keeper = None
+        await self.connections.aclose()
 
 
 def check_call(role: object, input_type: object, on_error: object) -> None:
@@ -560,7 +396,6 @@ def make_engine(options: Mapping[str, Any], *, key_required: bool = True) -> Eng
 
 
 _ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
-_INHERITED: list[object] = []
 
 
 def _after_fork_in_child() -> None:

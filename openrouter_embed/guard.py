@@ -37,7 +37,9 @@ def printable(text: object, limit: int = MESSAGE_LIMIT) -> str:
 
 def kind_of(value: object) -> str:
     """Return the name of a value's type, with a remark if it stands for a missing value."""
-    hint = " (a missing value in a table?)" if _is_missing(value) else ""
+    hint = (
+        " (a missing value in a table? drop it, as `dropna()` does)" if _is_missing(value) else ""
+    )
     return f"{type(value).__name__}{hint}"
 
 

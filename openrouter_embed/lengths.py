@@ -6,9 +6,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-import logging
 import warnings
 from typing import TYPE_CHECKING
+
+from openrouter_embed.notices import LOGGER, extras
 
 if TYPE_CHECKING:
     from openrouter_embed.result import EmbeddingResult
@@ -38,4 +39,4 @@ class LengthWatch:
         try:
             warnings.warn(text, NotNormalizedWarning, stacklevel=6)
         except Warning:  # where warnings are errors: the vectors are paid for
-            logging.getLogger("openrouter_embed").warning("%s", text)
+            LOGGER.warning("%s", text, extra=extras("warning"))

@@ -18,12 +18,12 @@ from openrouter_embed.batch.record import Batch, Record
 from openrouter_embed.batch.refusal import check_settings, check_units
 from openrouter_embed.batch.shelf import open_shelf
 from openrouter_embed.batch.submitting import submit
-from openrouter_embed.catalogue import price_of
 from openrouter_embed.clock import monotonic
 from openrouter_embed.core.call import make_call
 from openrouter_embed.engine import check_call
-from openrouter_embed.errors import ConfigurationError, EmbeddingError
+from openrouter_embed.errors import EmbeddingError
 from openrouter_embed.options.space import Keys
+from openrouter_embed.prices import prices_for_limit
 
 if TYPE_CHECKING:
     import os
@@ -63,7 +63,10 @@ class Handing:
         self._plan = plan
         self._path = save_to
         self._end = None if settings.deadline is None else monotonic() + settings.deadline
-        self._prices = _prices(engine, settings)
+        self._prices: Prices | None = None
+        if settings.max_cost is not None:
+            known = engine.known_models
+            self._prices = prices_for_limit(settings.model, known, plan, batch=True)
         self.record = _record(settings, plan, call.space, on_error)
         self.expected: dict[str, float] = {}
         """What each batch is expected to cost, in USD, where a spending limit holds."""
@@ -139,23 +142,6 @@ class Handing:
                 if batch.id and self._prices is not None:
                     self.expected[batch.id] = cost
         self.engine.ledger.settle(held, spent)
-
-
-def _prices(engine: Engine, settings: Settings) -> Prices | None:
-    """Return USD per token in a batch, if there is a spending limit.
-
-    Raises:
-        ConfigurationError: The catalogue has no price.
-    """
-    if settings.max_cost is None:
-        return None
-    prices = price_of(engine.known_models, settings.model, batch=True)
-    if prices is None:
-        raise ConfigurationError(
-            f"`max_cost` needs a price, and the catalogue has none for `{settings.model}`: check "
-            "the model's id, or leave `max_cost` out."
-        )
-    return prices
 
 
 def _record(settings: Settings, plan: Plan, space: str, on_error: str) -> Record:

@@ -18,9 +18,9 @@ from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
 from openrouter_embed.batch.record import BatchCounts, Record, of_dict, of_ids
 from openrouter_embed.batch.shelf import open_shelf
 from openrouter_embed.clock import monotonic
-from openrouter_embed.engine import warn
 from openrouter_embed.errors import CacheWarning, ConfigurationError, EmbeddingError
 from openrouter_embed.guard import aguarded, guarded, kind_of
+from openrouter_embed.notices import warn
 from openrouter_embed.options.checks import check_maybe_seconds
 from openrouter_embed.progress import listening
 
@@ -120,7 +120,7 @@ class _Job:
         return {
             batch.id: batch.state.error or batch.state.status
             for batch in batches
-            if batch.state.status in api.ENDED
+            if batch.id and batch.state.status in api.ENDED
         }
 
     @guarded

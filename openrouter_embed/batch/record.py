@@ -17,6 +17,7 @@ from openrouter_embed.batch.api import State
 from openrouter_embed.core.billed import read_billed
 from openrouter_embed.core.plan import Plan
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.options.checks import check_root
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def _check(record: Record) -> None:
         and (record.rows is None or all(-1 <= row < len(units) for row in record.rows))
         and len(units if record.rows is None else record.rows) == record.count
         and all(not batch.id or api.is_id(batch.id) for batch in record.batches)
-        and (record.root is None or record.root.startswith("/"))
+        and check_root("root", record.root) == record.root
     )
     if not sound:
         raise ValueError

@@ -54,7 +54,7 @@ class SQLiteCache:
     The file is opened when it is first needed. It holds neither texts nor keys of the API, only
     hashes and vectors.
 
-    Example:
+    Examples:
         >>> cache = SQLiteCache("embeddings.sqlite", max_bytes=2_000_000_000)  # doctest: +SKIP
         >>> client = EmbeddingClient("openai/text-embedding-3-small", cache=cache)  # doctest: +SKIP
 

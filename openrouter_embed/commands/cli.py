@@ -56,6 +56,8 @@ def _telling_of_retries() -> Generator[None]:
     log = logging.getLogger("openrouter_embed")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("openrouter-embed: %(message)s"))
+    # A cache's trouble is a warning as well, which Python shows.
+    handler.addFilter(lambda line: getattr(line, "openrouter_embed.event", "") != "cache")
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openrouter_embed.core.notice import Notice
+from openrouter_embed.core.notice import Notice, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openrouter_embed.core.backlog import Batch
     from openrouter_embed.core.call import Call
     from openrouter_embed.core.kept import CallCache
     from openrouter_embed.core.level import Signal
@@ -51,6 +52,7 @@ class Callbacks:
         on_refused: Told of a refusal for load, with the seconds that the server asks to wait.
         on_usage: Told what each request has cost.
         on_retry: Told of each retry, before the wait.
+        on_turn: Told of another way that the call takes.
         on_progress: The user's listener, if there is one.
         cache: The call's cache, if there is one.
     """
@@ -64,22 +66,34 @@ class Callbacks:
     on_refused: Callable[[float | None], None] = _unheard
     on_usage: Callable[[Usage], None] = _unheard
     on_retry: Callable[[Notice], None] = _silent
+    on_turn: Callable[[Turn], None] = _unheard
     on_progress: Callable[[Progress], None] | None = None
     cache: CallCache | None = None
 
+    def turning(self, event: str, error: EmbeddingError, count: int, wait: float = 0.0) -> None:
+        """Tell of another way that the call takes; see `Turn`."""
+        self.on_turn(Turn.of(event, error, count, wait))
+
     def retrying(
-        self, call: Call, error: EmbeddingError, attempts: int, moments: tuple[float, float]
+        self,
+        call: Call,
+        error: EmbeddingError,
+        batch: Batch,
+        moments: tuple[float, float],
+        *,
+        waits: bool,
     ) -> None:
         """Tell of a retry.
 
         Args:
             call: Says how many there may be, and until when.
             error: Why it is tried again.
-            attempts: Requests sent so far for what failed.
+            batch: What failed.
             moments: Now, and when it is tried again (monotonic seconds).
+            waits: Whether it only waits for its turn, so that attempts are not counted.
         """
-        allowed, times = call.settings.max_retries, (*moments, call.deadline)
-        self.on_retry(Notice.of(error, attempts, allowed, times))
+        allowed, times = None if waits else call.settings.max_retries, (*moments, call.deadline)
+        self.on_retry(Notice.of(error, batch.attempts, allowed, times))
 
 
 class Listener:

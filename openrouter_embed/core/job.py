@@ -33,17 +33,7 @@ from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.level import Signal, Ticket
 from openrouter_embed.core.retry import A_TIME, backoff, try_again
 from openrouter_embed.core.verdict import UNBELIEVED, Scope, Verdict, blames_base64, judge
-from openrouter_embed.core.wire import (
-    Abort,
-    Done,
-    Fault,
-    FaultKind,
-    Outcome,
-    Reply,
-    Send,
-    Step,
-    Wait,
-)
+from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
 from openrouter_embed.errors import (
     APIError,
     ClientClosedError,
@@ -62,6 +52,7 @@ if TYPE_CHECKING:
     from openrouter_embed.core.memory import ModelMemory
     from openrouter_embed.core.pacing import Pacer
     from openrouter_embed.core.plan import Plan
+    from openrouter_embed.core.wire import Outcome, Step
     from openrouter_embed.result import EmbeddingResult
 
 POLL: Final = 0.05
@@ -303,7 +294,9 @@ class Job:
         stale = isinstance(outcome, Fault) and outcome.stale and "stale" not in batch.causes
         if flight.encoding == "base64" and blames_base64(verdict, chosen=chosen):
             # Floats are worth one more request.
-            self._memory.blame(self._call.settings.model, distrust=verdict.cause == UNBELIEVED)
+            distrust = verdict.cause == UNBELIEVED
+            if self._memory.blame(self._call.settings.model, distrust=distrust):
+                self._callbacks.turning("format", verdict.error, len(batch.units))
             self._backlog.put_back(batch, now)
         elif stale:
             self._backlog.put_back(replace(batch, causes=(*batch.causes, "stale")), now)
@@ -312,6 +305,7 @@ class Job:
         elif verdict.rule.scope is Scope.INPUT and len(batch.units) > 1:
             self._hunt.suspect(batch, verdict)
         elif halved:
+            self._callbacks.turning("split", verdict.error, len(batch.units))
             self._backlog.put_back(batch, now, halved=True)
         elif verdict.rule.scope is not Scope.INPUT or not self._divided(batch, verdict):
             self._fail(batch, verdict, took=now - batch.begun)
@@ -325,6 +319,8 @@ class Job:
         if ready is None or not (waits or pacer.take_retry()):
             return False
         if verdict.rule.cool and (verdict.after or 0) >= A_TIME:
+            if now >= pacer.cool_until:  # those that are refused meanwhile only make it longer
+                self._callbacks.turning("cool_down", verdict.error, 0, ready - now)
             pacer.cool_down(ready)
         elif pacer.server_down:
             # Nobody gets through: one attempt at a time, and a pause for all after each.
@@ -332,7 +328,7 @@ class Job:
         retries, causes = batch.retries + 1, (*batch.causes, verdict.cause)
         again = replace(batch, retries=retries, causes=causes, waits=batch.waits + waits)
         self._backlog.put_back(again, ready, halved=halved)
-        self._callbacks.retrying(self._call, verdict.error, batch.attempts, (now, ready))
+        self._callbacks.retrying(self._call, verdict.error, batch, (now, ready), waits=waits)
         return True
 
     def _follow_suspects(self) -> None:
@@ -347,6 +343,8 @@ class Job:
             if isinstance(answer, GiveUp):
                 self._fail(answer.batch, answer.verdict)
             else:
+                count, error = len(answer.batch.units), answer.verdict.error
+                self._callbacks.turning("split", error, count)
                 self._backlog.put_halves(answer.batch, smaller=answer.verdict.size)
 
     def _divided(self, batch: Batch, verdict: Verdict) -> bool:
@@ -355,6 +353,7 @@ class Job:
         parts = divide(batch, verdict, self._call, self._plan, believed=rows.believed)
         if not parts or rows.lost(unit):
             return False
+        self._callbacks.turning("parts", verdict.error, len(parts))
         for part in rows.divide(unit, parts, self._call.bodies.prefix):
             self._backlog.put_back(Batch([part], batch.attempts, depth=batch.depth + 1))
         return True

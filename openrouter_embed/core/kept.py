@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 
-_MISS: Final = "It is not in the cache, and `cache_only` keeps this call from buying it."
+_MISS: Final = (
+    "It is not in the cache, and `cache_only` keeps this call from buying it: leave it out to buy, "
+    "or pass `on_error='return'` for what is there."
+)
 
 
 class Letter(Protocol):

@@ -53,7 +53,8 @@ class Ledger:
         """Return the error of what was not let through."""
         return BudgetExceededError(
             f"The next request could pass `max_cost` of ${self.limit:g}: it may cost up to "
-            f"${self.most(amount):.3g}, and ${self.spent:.3g} are spent."
+            f"${self.most(amount):.3g}, and ${self.spent:.3g} are spent. "
+            "To go on raise `max_cost` in a new client, or send less."
         )
 
     def reserve(self, amount: float) -> bool:

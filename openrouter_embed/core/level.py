@@ -12,10 +12,12 @@ full after two or three round trips.
 A refusal for load cuts the level by a share. Nothing is read out of the order in which requests
 were sent, for on a network that jitters the server saw another one: the refusals of one round trip
 count once, and how many there were, not which, tells how far the level was off. A success raises
-it, by more the longer the run of successes: a run is the only measure of how crowded a server is
-that every client has, whatever its share. By steps of that size refusals settle at a few percent,
-which is what strangers must bear to notice one another; and because a step hardly depends on the
-level but a cut does, large shares shrink and small ones grow.
+it, by more the longer the runs of successes are on average: they are the only measure of how
+crowded a server is that every client has, whatever its share. The average, not the run at hand, for
+what hangs on the luck of one run makes shares that drift apart. By steps of that size refusals
+settle at a few percent, which is what strangers must bear to notice one another; and because a step
+hardly depends on the level but a cut does, large shares shrink and small ones grow. A run far
+beyond the usual means that there is room: then steps double.
 
 Below a level of one a client waits between two requests, as long as its level says. A little above
 it does so too, because one and two in flight are far apart. Elsewhere a gap only keeps what waited
@@ -46,23 +48,31 @@ BURST: Final = 8
 """By how much a success raises the level before anything was ever refused."""
 CUT: Final = 0.25
 """Share of the level that a refusal takes,"""
-LARGEST_CUT: Final = 4.0
+LARGEST_CUT: Final = 5.0
 """but no more requests than this,"""
 LEAST_CUT: Final = 0.08
 """and no smaller share than this."""
 HALF: Final = 0.5
 """Share of the level that all refusals of one round trip leave at least."""
 GAIN: Final = 0.0055
-"""By how much a success raises a level of one; a smaller one by less, as the square root."""
-FULL_GAIN: Final = 0.07
-"""By how much it raises a level of `FEW` or more after a long `RUN`."""
+"""By how much a success raises a level of one in a crowd; others by the square root of theirs."""
+FULL_GAIN: Final = 0.1
+"""By how much it raises a level of `FEW` or more where there is no crowd."""
+CROWDED: Final = 16
+"""Successes in a row, on average, that mean a crowd: 6 % are refused."""
+ROOMY: Final = 28
+"""Successes in a row, on average, that mean none: below 4 % are refused."""
+LATEST: Final = 0.1
+"""Weight of the latest run in the average."""
 FEW: Final = 4.0
 """Level below which requests go out evenly: there a whole number says too little."""
+LONGEST_RUN: Final = 200
+"""Successes in a row beyond which a run says nothing more about how crowded it is."""
 PER_ROUND_TRIP: Final = 0.75
 """By how much all successes of a round trip raise the level at most."""
-RUN: Final = 32
-"""Successes in a row after which the level rises faster: refusals are below 3 %."""
-DOUBLING: Final = 16
+RUN: Final = 64
+"""Successes in a row after which the level rises faster."""
+DOUBLING: Final = 32
 """Successes in a row that double the pace beyond `RUN`."""
 LONGEST_GAP: Final = 5.0
 """Seconds between two requests, however crowded the server."""
@@ -153,6 +163,7 @@ class AdaptiveLimit:
         self.round_trip = UNKNOWN
         self._seen = False
         self._run = 0
+        self._usual_run = float(RUN)
         self._safe = 0.0
         self._cut_from = self.level
         self._refused = 0
@@ -228,20 +239,22 @@ class AdaptiveLimit:
             return 1.0
         if not self._refused:
             return BURST
-        calm = self._run - RUN
-        gain = self._gain(quick=calm > 0)
-        pace: float = 2.0 ** min(8.0, max(0.0, calm / DOUBLING))
-        return min(PER_ROUND_TRIP / max(1.0, self.level), gain * pace)
+        pace: float = 2.0 ** min(8.0, max(0.0, (self._run - RUN) / DOUBLING))
+        return min(PER_ROUND_TRIP / max(1.0, self.level), self._gain() * pace)
 
-    def _gain(self, *, quick: bool) -> float:
-        if self.level < 1 or not quick:
-            return GAIN * math.sqrt(self.level)
-        return GAIN + (FULL_GAIN - GAIN) * min(1.0, (self.level - 1) / (FEW - 1))
+    def _gain(self) -> float:
+        crowded = GAIN * math.sqrt(self.level)
+        if self.level < 1:
+            return crowded
+        room = (max(self._run, self._usual_run) - CROWDED) / (ROOMY - CROWDED)
+        alone = GAIN + (FULL_GAIN - GAIN) * min(1.0, (self.level - 1) / (FEW - 1))
+        return crowded + min(1.0, max(0.0, room)) * max(0.0, alone - crowded)
 
     def _cut(self, ticket: Ticket) -> None:
         if ticket.epoch == self.epoch:
             self.epoch += 1
             self._cut_from = self.level
+            self._usual_run += LATEST * (min(self._run, LONGEST_RUN) - self._usual_run)
             self._refused = 0
             self.level -= max(LEAST_CUT * self.level, min(CUT * self.level, LARGEST_CUT))
         self._refused += 1

@@ -44,16 +44,18 @@ class ModelMemory:
         """Whether base64 has failed for this model."""
         return model in self._floats
 
-    def blame(self, model: str, *, distrust: bool = False) -> None:
-        """Remember that base64 failed for this model.
+    def blame(self, model: str, *, distrust: bool = False) -> bool:
+        """Remember that base64 failed for this model; return whether that is news.
 
         Args:
             model: The model.
             distrust: Whether what came is not to be believed, whoever asks for it.
         """
+        news = model not in self._floats
         self._floats.add(model)
         if distrust:
             self._distrusted.add(model)
+        return news
 
     def distrusts(self, model: str) -> bool:
         """Whether what this model sent as base64 could not be believed."""

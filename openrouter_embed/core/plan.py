@@ -138,7 +138,8 @@ def check_media(plan: Plan, profile: ModelProfile, model: str) -> None:
             takes = ", ".join(kind for kind in MODALITIES if kind in profile.modalities)
             raise ConfigurationError(
                 f"Input {plan.positions()[unit][0]} holds {wrong}, and `{model}` takes {takes} "
-                "alone. If it takes more by now, say so with `register_profile`."
+                "alone: `openrouter-embed models` lists what each takes. If it takes more by now, "
+                "say so with `register_profile`."
             )
 
 

@@ -319,7 +319,10 @@ def _api_error(
     wire = "" if status == http_status else f" in an HTTP {http_status}"
     text = f"{said} ({status}{where}{wire})"
     if status == 401:
-        text = f"The key was refused. It came from {key_origin}. The server said: {text}"
+        text = (
+            f"The key was refused. It came from {key_origin}: check it at "
+            f"https://openrouter.ai/settings/keys. The server said: {text}"
+        )
     kind = problem.metadata.get("error_type", problem.code)
     return api_error_class(status)(
         text,

@@ -73,7 +73,7 @@ class OptionChanges(TypedDict, total=False):
 class Emulator:
     """The emulator inside this process, on a port of its own.
 
-    Example:
+    Examples:
         >>> with Emulator(latency=0.2) as emulator:  # doctest: +SKIP
         ...     requests.post(f"{emulator.base_url}/embeddings", ...)
 

@@ -280,6 +280,18 @@ def check_flag(name: str, value: object) -> bool:
     return flag
 
 
+_WORDS: Final = {"true": True, "1": True, "on": True, "yes": True,
+                 "false": False, "0": False, "off": False, "no": False}  # fmt: skip
+
+
+def check_switch(name: str, value: object) -> bool:
+    """Check a truth value, or a word for one: the environment has no other."""
+    flag = _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
+    if isinstance(flag, str):
+        raise ConfigurationError(f"`{name}` must be True or False; in the environment, in letters.")
+    return check_flag(name, flag)
+
+
 def check_base_url(name: str, value: object) -> str:
     """Check where to send: an http(s) URL without credentials, query or fragment."""
     url = DEFAULT_BASE_URL if value is None else check_text(name, value).rstrip("/")

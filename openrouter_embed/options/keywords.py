@@ -67,6 +67,7 @@ class SharedOptions(TypedDict, total=False):
     pin_provider: bool
     refresh: bool
     cache_only: bool
+    telemetry: bool
     on_progress: Callable[[Progress], None] | None
 
 

@@ -208,6 +208,12 @@ class OptionTable:
     cache_only: bool = _for_call(
         checks.check_flag, "Buy nothing: what is not in the cache is an error.", default=False
     )
+    telemetry: bool = _for_call(
+        checks.check_switch,
+        "Spans and metrics, where OpenTelemetry is set up; else `OPENROUTER_EMBED_OTEL`.",
+        default=True,
+        variables=("OPENROUTER_EMBED_OTEL",),
+    )
     on_progress: Callable[[Progress], None] | None = _for_call(
         checks.check_callback,
         "Called with a `Progress` whenever a request is done.",

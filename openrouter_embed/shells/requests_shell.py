@@ -18,6 +18,7 @@ import queue
 import socket
 import ssl
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -45,6 +46,7 @@ from openrouter_embed.route import find_route
 from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
 from openrouter_embed.shells.shared import FramingError, Table, check_head
+from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -78,8 +80,6 @@ _RETRIES: Final = (
     "The session's adapter retries by itself, which would multiply our own retries: mount one with "
     "`max_retries=0`."
 )
-JOIN_SECONDS: Final = 2.0
-"""How long closing waits for threads whose sends were just ended, all together."""
 _PIECE: Final = 4 * 1024 * 1024
 """Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
@@ -95,7 +95,9 @@ class RequestsTransport:
         self._own: requests.Session | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
+        self._workers = Workers()
+        self.start = self._workers.start
+        weakref.finalize(self, self._workers.dismiss)
 
     def send(self, request: Request, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer."""
@@ -144,19 +146,6 @@ class RequestsTransport:
         prepared.hooks = {"response": [_forget_target]}
         return prepared
 
-    def start(self, work: Callable[[], None]) -> None:
-        """Run a send in a daemon thread of its own: one that hangs keeps no program alive."""
-
-        def run() -> None:
-            try:
-                work()
-            finally:
-                self._threads.discard(threading.current_thread())
-
-        thread = threading.Thread(target=run, name="openrouter-embed-send", daemon=True)
-        self._threads.add(thread)
-        thread.start()
-
     def _session(self) -> requests.Session:
         """Return the caller's session, or ours."""
         session = self._settings.session
@@ -179,9 +168,7 @@ class RequestsTransport:
             session, self._own = self._own, None
         if session is not None:
             session.close()
-        until = monotonic() + JOIN_SECONDS
-        for thread in list(self._threads - {threading.current_thread()}):
-            thread.join(max(0.0, until - monotonic()))
+        self._workers.close()
 
 
 def _forget_target(response: requests.Response, **_: object) -> None:

@@ -372,6 +372,7 @@ EVERY_CALL_OPTION = {
     "pin_provider": True,
     "refresh": True,
     "cache_only": False,
+    "telemetry": False,
     "on_progress": print,
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import traceback
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from openrouter_embed.errors import (
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
+    InsufficientCreditsError,
     NotFoundError,
 )
 
@@ -142,6 +145,19 @@ def test_a_batch_of_others_cannot_be_put_in_any_place(make, emulate):
     job = client.submit(TEXTS)
     with pytest.raises(BatchError, match="names no input"):
         client.batch(job.ids).result()
+
+
+def test_an_error_holds_neither_text_nor_key_nor_frames(make, em):
+    em.fail(402, after=1, on="batches", method="POST")
+    with pytest.raises(InsufficientCreditsError) as caught:
+        make(api_key=SECRET).submit(["confidential one", "confidential two"], max_batch_inputs=1)
+    said = f"{caught.value!r} {vars(caught.value)} {pickle.dumps(caught.value)}"
+    assert "confidential" not in said
+    assert SECRET not in said
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    package = [frame for frame in frames if "/openrouter_embed/" in frame.f_code.co_filename]
+    assert not any("confidential" in str(frame.f_locals) for frame in package)
+    assert pickle.loads(pickle.dumps(caught.value)).submitted == caught.value.submitted
 
 
 def test_the_file_holds_no_text_and_no_key(make, tmp_path):
@@ -369,6 +385,15 @@ def test_a_running_batch_is_not_deleted(make, emulate):
         job.delete()
     assert caught.value.status == 409
     assert job.status == "validating"
+
+
+def test_closing_the_client_ends_a_wait(make, emulate):
+    slow = emulate(batch_seconds=1000)
+    engine = []
+    client = make(base_url=slow.base_url, on_progress=lambda _: engine[0].close())
+    engine.append(getattr(client, "thing", client)._engine)
+    with pytest.raises(ClientClosedError):
+        client.submit(TEXTS).wait(poll=60)
 
 
 def test_a_closed_client_asks_nothing(make):

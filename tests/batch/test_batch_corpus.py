@@ -74,6 +74,7 @@ def test_a_process_that_was_killed_left_all_that_is_needed(emulate, client_of, t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_50_000_texts_overnight_and_an_index_in_each_framework(emulate, client_of, tmp_path):
     emulator, job, cache = emulate(), tmp_path / "job.json", tmp_path / "vectors.sqlite"
     hand_in_and_be_killed(emulator, COUNT, job, WIDTH)

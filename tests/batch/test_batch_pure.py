@@ -208,6 +208,7 @@ def test_a_record_survives_being_plain_data():
         {"batches": [{}]},
         {"batches": 3},
         {"root": "beta"},
+        {"root": "/a b"},
         {"refused": []},
         {"base_url": None, "empty": None},
     ],

@@ -29,8 +29,3 @@ def test_every_block_of_the_page_runs_and_prints_what_it_says(
 def test_the_page_has_blocks_and_says_what_they_print():
     assert len(BLOCKS) == 6
     assert all("#> " in block for block in BLOCKS)
-
-
-def test_every_link_of_the_page_leads_somewhere():
-    for link in re.findall(r"\]\(([^)#]+)", TEXT):
-        assert (PAGE.parent / link).exists(), link

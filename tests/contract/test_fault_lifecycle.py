@@ -64,7 +64,9 @@ def test_e1_a_client_made_outside_a_loop_serves_one_loop_after_another():
             result = asyncio.run(client.embed([TEXT]))
             assert result.tolist() == [vector(TEXT)]
         assert server.connections == 3
-        assert len(client._engine.aiohttp._lanes) == 1  # those of closed loops are dropped
+        assert (
+            len(client._engine.connections.aiohttp._lanes) == 1
+        )  # those of closed loops are dropped
         client._engine.close()
 
 
@@ -345,7 +347,7 @@ def test_e9_closing_closes_idle_connections_that_something_still_refers_to():
     with no_leaks(), FaultServer() as server:
         client = client_of(server)
         client.embed([TEXT])
-        manager = client._engine.requests._own.get_adapter(server.url).poolmanager
+        manager = client._engine.connections.requests._own.get_adapter(server.url).poolmanager
         pool = manager.connection_from_url(server.url)
         client.close()
         assert pool.pool is None
@@ -388,7 +390,7 @@ def test_e9_closing_does_not_wait_long_for_threads_that_hang():
     with no_leaks():
         with (
             mock.patch("socket.getaddrinfo", hang),
-            mock.patch("openrouter_embed.shells.requests_shell.JOIN_SECONDS", 0.2),
+            mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.2),
         ):
             client = EmbeddingClient(**DEFAULTS, base_url="https://slow.invalid/v1")
             with suppress(Exception):

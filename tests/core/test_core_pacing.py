@@ -152,7 +152,7 @@ def test_a_neutral_outcome_says_nothing():
     assert (limit.limit, limit.luck.failures) == (rules.START, 0)
 
 
-@pytest.mark.parametrize(("level", "left"), [(0.4, 0.3), (4, 3.0), (20, 16.0), (200, 184.0)])
+@pytest.mark.parametrize(("level", "left"), [(0.4, 0.3), (4, 3.0), (20, 15.0), (200, 184.0)])
 def test_a_refusal_takes_a_quarter_but_not_too_much_of_a_large_level(level, left):
     limit = at(level, 256)
     refuse(limit)
@@ -181,7 +181,34 @@ def test_a_success_raises_it_by_more_the_longer_the_run():
         succeed(limit, 1)
         steps.append(limit.level - 1)
     assert steps[0] == pytest.approx(rules.GAIN)
-    assert steps[119] > steps[60] > steps[30] >= steps[0]
+    assert steps[119] > steps[90] > steps[60] >= steps[0]
+
+
+def test_where_runs_are_short_on_average_a_success_raises_it_by_less():
+    def step(run):
+        limit = at(rules.FEW)
+        for _ in range(40):
+            limit.level = rules.FEW
+            succeed(limit, run)
+            refuse(limit)
+        limit.level = rules.FEW
+        succeed(limit, 1)
+        return limit.level - rules.FEW
+
+    crowded, between, roomy = step(rules.CROWDED), step(22), step(rules.ROOMY + 2)
+    assert crowded < between < roomy == pytest.approx(rules.FULL_GAIN)
+    assert crowded == pytest.approx(rules.GAIN * math.sqrt(rules.FEW), abs=0.006)
+
+
+def test_one_short_run_is_no_crowd():
+    limit = at(rules.FEW)
+    succeed(limit, rules.RUN)
+    refuse(limit)
+    succeed(limit, 2)
+    refuse(limit)
+    limit.level = rules.FEW
+    succeed(limit, 1)
+    assert limit.level - rules.FEW == pytest.approx(rules.FULL_GAIN)
 
 
 @pytest.mark.parametrize("level", [1, 4, 16, 64])
@@ -196,10 +223,13 @@ def test_a_round_trip_of_successes_raises_it_by_less_than_one(level):
 def test_a_refusal_ends_the_run():
     limit = at(4)
     succeed(limit, 200)
-    refuse(limit)
-    before = limit.level
+    limit.level = 4.0
     succeed(limit, 1)
-    assert limit.level - before < 2 * rules.GAIN * math.sqrt(before)
+    quick = limit.level - 4
+    refuse(limit)
+    limit.level = 4.0
+    succeed(limit, 1)
+    assert limit.level - 4 < 0.6 * quick
 
 
 def test_what_was_sent_before_a_cut_does_not_raise_it():

@@ -457,7 +457,8 @@ def test_the_host_that_failed_is_named():
 def test_a_refused_key_is_masked_and_its_origin_named():
     error = judge(401, {"message": "No user for sk-or-v1-not0a1real2key3."}).error
     assert str(error) == (
-        f"The key was refused. It came from {ORIGIN}. The server said: No user for sk-***. (401)"
+        f"The key was refused. It came from {ORIGIN}: check it at "
+        "https://openrouter.ai/settings/keys. The server said: No user for sk-***. (401)"
     )
 
 

@@ -84,6 +84,7 @@ GOOD = {
     "cache": [None, "/vectors.sqlite", pathlib.Path("/vectors.sqlite"), Store()],
     "refresh": [True, False],
     "cache_only": [True, False],
+    "telemetry": [True, False],
     "proxy": [None, "http://proxy.example:3128", "https://u:p@proxy.example"],
     "ca_bundle": [None, __file__],
     "session": [None, object()],
@@ -95,6 +96,7 @@ BAD = {
     "cache": ["", 3, "/", "/no/such/folder/x", "\0", {}, dict, [], object()],
     "refresh": [None, 1, "yes"],
     "cache_only": [None, 0, "no"],
+    "telemetry": [None, 1, "perhaps"],
     "model": ["", "  ", 3, b"m", "\ud800"],
     "api_key": ["", "  ", 3, b"x", "a b", "a\nb", "a\r\nX: y", "a\x00", "sk-\u2019"],
     "base_url": ["", 3, "ftp://x", "file:///etc/passwd", "x.example/v1", "https://", "https://a b/",
@@ -244,6 +246,23 @@ def test_empty_variables_count_as_unset():
     assert from_environment(dict.fromkeys(ENVIRON, "")) == {}
     with pytest.raises(ConfigurationError, match="No API key"):
         make_settings({"model": MODEL}, {"OPENROUTER_API_KEY": ""})
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("false", False), ("0", False), ("Off", False), (" no ", False), ("true", True), ("1", True)],
+)
+def test_a_word_of_the_environment_turns_telemetry_off(word, meant):
+    assert make({"OPENROUTER_EMBED_OTEL": word}).telemetry is meant
+
+
+def test_an_argument_turns_telemetry_on_whatever_the_environment_says():
+    assert make({"OPENROUTER_EMBED_OTEL": "false"}, telemetry=True).telemetry is True
+
+
+def test_a_word_that_is_none_is_refused():
+    with pytest.raises(ConfigurationError, match="`telemetry` must be True or False"):
+        make({"OPENROUTER_EMBED_OTEL": "maybe"})
 
 
 def test_a_bad_variable_is_refused_like_an_option():

@@ -286,7 +286,7 @@ def test_a_listener_above_a_dispatcher_that_keeps_to_itself_is_not_heard(make, m
 
 def test_the_last_event_is_the_one_that_validation_makes(make):
     (ours,) = recorded(make(), SYNC["text"]).of("EmbeddingEndEvent")
-    theirs = type(ours)(chunks=ours.chunks, embeddings=ours.embeddings)
+    theirs = type(ours)(chunks=ours.chunks, embeddings=ours.embeddings, tags=ours.tags)
     same = {"id_": ours.id_, "timestamp": ours.timestamp, "span_id": ours.span_id}
     assert ours.model_dump() == theirs.model_dump() | same
     assert ours.model_fields_set == theirs.model_fields_set

@@ -22,7 +22,7 @@ OPERATIONAL = {
     "max_batch_inputs", "max_batch_tokens", "limiter", "pacer",
     "max_cost", "cache", "refresh", "cache_only",
     "proxy", "ca_bundle",
-    "session", "on_progress", "session_id", "trace", "router_cache",
+    "session", "on_progress", "session_id", "trace", "router_cache", "telemetry",
 }  # fmt: skip
 """Options of the client that neither change vectors nor decide where texts may go."""
 

@@ -335,14 +335,14 @@ def test_people_have_a_wrong_key_in_the_environment(monkeypatch, name, door, emu
         made = made.model_copy(update={"timeout": 9.0})
     with pytest.raises(AuthenticationError) as caught:
         ask(made)
-    told = "The key was refused. It came from the environment variable OPENROUTER_API_KEY."
+    told = "The key was refused. It came from the environment variable OPENROUTER_API_KEY:"
     assert str(caught.value).startswith(told)
 
 
 def test_people_have_a_wrong_key_in_an_argument(door, emulator):
     with pytest.raises(AuthenticationError) as caught:
         ask(door(api_key="sk-or-v1-fake", base_url=emulator.base_url))
-    assert "It came from the `api_key` argument." in str(caught.value)
+    assert "It came from the `api_key` argument:" in str(caught.value)
 
 
 def test_people_send_an_object_to_a_worker_that_has_no_key(door, emulator):

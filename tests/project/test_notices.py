@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 
 import pytest
@@ -39,6 +40,7 @@ def test_every_retry_is_a_line_at_info_with_structured_extras(log):
     ]
     extras = {k: v for k, v in vars(lines[1]).items() if k.startswith("openrouter_embed.")}
     assert extras == {
+        "openrouter_embed.event": "retry",
         "openrouter_embed.model": "a/model",
         "openrouter_embed.kind": "503",
         "openrouter_embed.attempt": 2,
@@ -59,6 +61,18 @@ def test_a_call_that_retries_for_three_seconds_warns_once(log):
         "Still retrying after 4 failures: The server is down. (503) It goes on for up to 9 "
         "attempts per request, without an end in time: `deadline=` sets one."
     )
+
+
+def test_whoever_waits_for_its_turn_is_told_of_no_number_of_attempts(log):
+    """A refusal for load is not counted; what ends the waiting is said instead."""
+    herald = Herald("a/model")
+    herald(dataclasses.replace(notice(0.0, wait=5.0), allowed=None))
+    told, warned = (record.getMessage() for record in log.records)
+    assert "attempt 2: " in told
+    assert "until its turn comes, or nothing was served for 120 seconds: `deadline=`" in warned
+    herald = Herald("a/model")
+    herald(dataclasses.replace(notice(0.0, wait=5.0, ends=30.0), allowed=None))
+    assert "It goes on for 30 more seconds." in log.records[-1].getMessage()
 
 
 def test_the_warning_comes_before_a_long_wait_and_says_how_long_it_goes_on(log):

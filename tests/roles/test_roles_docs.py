@@ -14,7 +14,8 @@ from openrouter_embed.options.models import KNOWN_MODELS, PROFILES, find_profile
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ROLES = (DOCS / "roles.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", ROLES + PAGE, re.DOTALL)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_table_has_a_row_for_every_profile_in_their_order():
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_every_snippet_of_the_page_runs(openrouter_emulator, monkeypatch, number):
+def test_every_snippet_of_the_pages_runs(openrouter_emulator, monkeypatch, number):
     monkeypatch.setattr(models, "_registered", [])
     scope = {"__name__": "page"}
     exec(
