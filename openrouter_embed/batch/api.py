@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from openrouter_embed.core.codec import encode, trim
+from openrouter_embed.core.problem import hide_keys
 from openrouter_embed.errors import InvalidResponseError
 from openrouter_embed.guard import printable
 
@@ -299,7 +300,7 @@ def _bare(model: str) -> str:
 def _problem(value: object) -> str:
     table = _table(value)
     said = value if isinstance(value, str) else table.get("message") or table.get("code")
-    return "" if said is None else printable(said)
+    return "" if said is None else hide_keys(printable(said))
 
 
 def _moment(value: object) -> float | None:

@@ -121,7 +121,7 @@ class Collection:
             if reader is not None:
                 reader.stop()
             raise
-        good = [] if reader is None else reader.good
+        good: list[int] = [] if reader is None else reader.good
         if reader is not None and batch.state.final:
             self._bill(batch, reader)
         if good:
@@ -175,7 +175,8 @@ class Collection:
         record, rows = self._desk.record, self._rows
         rows.asked, rows.space = record.model, record.space
         listed = (on_error or record.on_error) == "return"
-        error = rows.culprits() if rows.failures and not listed else None
+        failed = rows.failures and not listed
+        error = rows.culprits("have no vector") if failed else None
         wish = record.normalize
         normalize = wish if isinstance(wish, bool) else rows.unit is False
         result = rows.result(None, normalize=normalize)
@@ -226,7 +227,7 @@ def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
         return reader
 
     yield from refresh_one(desk, batch, reader=open_reader)
-    if batch.state.status != api.COMPLETED:
+    if batch.state.status != api.COMPLETED and not reader.names:
         raise _why(batch)
     if not reader.names:
         raise BatchError(
