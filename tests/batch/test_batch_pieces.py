@@ -17,7 +17,7 @@ from openrouter_embed.batch.record import Batch, Record
 from openrouter_embed.core.fetch import Ask, Fetch
 from openrouter_embed.core.inflate import ContentError, Inflow
 from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
-from openrouter_embed.errors import RateLimitError, TransportError
+from openrouter_embed.errors import InvalidResponseError, RateLimitError, TransportError
 from openrouter_embed.options.settings import Settings
 
 ROWS = 50
@@ -55,9 +55,14 @@ def serve():
     running = []
 
     def start(body, coding, *, length=None):
+        return serving(lambda _: body, coding, length)
+
+    def serving(answer, coding="identity", length=None):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                self.send_response(200)
+                body = answer(self.path)
+                self.send_response(404 if body is None else 200)
+                body = body or b"{}"
                 self.send_header("Content-Encoding", coding)
                 self.send_header("Content-Length", str(length or len(body)))
                 self.end_headers()
@@ -71,6 +76,7 @@ def serve():
         running.append(server)
         return f"http://127.0.0.1:{server.server_port}/api/v1"
 
+    start.answers = serving
     yield start
     for server in running:
         server.shutdown()
@@ -119,6 +125,35 @@ def test_an_answer_that_is_cut_is_that_fault_in_both(serve, collect):
     with pytest.raises(TransportError) as caught:
         collect(serve(WHOLE[:-900], "identity", length=len(WHOLE)))
     assert caught.value.kind == "truncated"
+
+
+# ------------------------------------------------------------------ pages
+
+SHOWN = {"id": "b", "status": "completed", "request_counts": {"total": ROWS, "completed": ROWS}}
+
+
+@pytest.mark.parametrize("results", [{"results": None}, {"results": []}, {}])
+def test_results_that_a_batch_does_not_show_are_read_in_pages(serve, collect, results):
+    def answer(path):
+        if "/results?" not in path:
+            return json.dumps({**SHOWN, **results}).encode()
+        start = int(path.partition("cursor=a%26")[2] or 0)
+        rows = [result(at) for at in range(start, min(start + 20, ROWS))]
+        following = f"a&{start + 20}"
+        told = {"data": rows, "has_more": start + 20 < ROWS, "next_cursor": following}
+        return json.dumps(told).encode()
+
+    found = collect(serve.answers(answer))
+    np.testing.assert_array_equal(found.vectors, VECTORS)
+
+
+def test_where_there_are_no_pages_either_every_result_is_missing(serve, collect):
+    def answer(path):
+        return None if "/results?" in path else json.dumps(SHOWN).encode()
+
+    with pytest.raises(InvalidResponseError, match="no result") as caught:
+        collect(serve.answers(answer))
+    assert caught.value.reason == "missing"
 
 
 # ------------------------------------------------------------------ pieces
