@@ -106,9 +106,10 @@ class Inflow:
             out = self._first(piece) if self._stream is None else self._more(piece)
             if out and not self._sink.feed(out):
                 return False
-            if self._stream.unused_data:
+            stream: Any = self._stream
+            if stream.unused_data:
                 raise ContentError(self._name)
-            piece = self._stream.unconsumed_tail
+            piece = stream.unconsumed_tail
         return True
 
     def _more(self, piece: bytes) -> bytes:

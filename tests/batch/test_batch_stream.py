@@ -101,7 +101,7 @@ def test_no_part_may_be_larger_than_it_can_be(monkeypatch):
 
 def test_where_enough_is_known_nothing_is_read_on():
     seen = []
-    splitter = Splitter(seen.append, lambda frame: frame == b'{"id":"b","results":[')
+    splitter = Splitter(seen.append, enough=lambda frame: frame == b'{"id":"b","results":[')
     splitter.feed(b'{"id":"b","results":[{"a":1},')
     assert splitter.over
     assert not seen
