@@ -54,7 +54,7 @@ class StateReader:
             self._splitter.feed(piece)
         except InvalidResponseError as error:
             self._doubt = error
-        return self._doubt is None and not self._splitter.over
+        return self._doubt is None and self._early is None
 
     def finish(self) -> State:
         """Return the batch's state.
@@ -272,7 +272,7 @@ class PageReader:
             self._splitter.feed(piece)
         except InvalidResponseError as error:
             self._doubt = error
-        return self._doubt is None and not self._splitter.over
+        return self._doubt is None
 
     def finish(self) -> tuple[list[bytes], str | None]:
         """Return the results, and where the next page begins if there is one.

@@ -71,6 +71,9 @@ class Splitter:
         Raises:
             InvalidResponseError: This is no batch object.
         """
+        if self.over:
+            _check_white(piece)
+            return
         start, at = 0, self._skip
         self._skip = max(0, at - len(piece))
         while not self.over:
@@ -150,8 +153,7 @@ class Splitter:
             return at - 1
         if not self._depth:
             self._take(piece[start:at])
-            if piece[at:].strip(_WHITE):
-                raise _odd()
+            _check_white(piece[at:])
             self.over = True
             return len(piece)
         return start
@@ -175,6 +177,11 @@ class Splitter:
         if not self.over:
             raise InvalidResponseError("The answer ends within a batch.", reason="json")
         return bytes(self._frame)
+
+
+def _check_white(rest: bytes) -> None:
+    if rest.strip(_WHITE):
+        raise _odd()
 
 
 def _odd() -> InvalidResponseError:

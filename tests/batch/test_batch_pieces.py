@@ -111,6 +111,7 @@ def test_results_travel_compressed_or_not(serve, collect, coding):
     [
         (PACKED["gzip"][:-20], "gzip"),
         (WHOLE, "gzip"),
+        (PACKED["gzip"][:-4], "gzip"),
         (PACKED["gzip"] + b"more", "gzip"),
         (WHOLE, "br"),
     ],

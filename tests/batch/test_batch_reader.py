@@ -246,7 +246,7 @@ def test_results_that_come_before_the_state_are_passed_over():
     text = b'{"results":[{"a":1},{"b":2}],"id":"b","status":"completed"}'
     reader = StateReader()
     assert reader.feed(text[:20])
-    assert not reader.feed(text[20:])
+    assert reader.feed(text[20:])
     assert reader.finish().status == "completed"
 
 
@@ -282,7 +282,7 @@ def page(*items, **fields):
 
 def test_a_page_is_its_results_and_where_the_next_begins():
     reader = PageReader()
-    assert not reader.feed(page(item(1), item(0), has_more=True, next_cursor="2"))
+    assert reader.feed(page(item(1), item(0), has_more=True, next_cursor="2"))
     items, cursor = reader.finish()
     assert [json.loads(each)["custom_id"][0] for each in items] == ["1", "0"]
     assert cursor == "2"
