@@ -77,17 +77,19 @@ class Account:
         """Return what all workers have told."""
         return sum(self._usages.values(), Usage())
 
-    def report(self, worker: str, usage: Usage, spent: float, held: float, now: float) -> None:
-        """Take down a worker's totals, and what it gives back of its lease.
+    def report(self, worker: str, usage: Usage) -> None:
+        """Take down what a worker has used in its life."""
+        self._usages[worker] = usage
+
+    def give_back(self, worker: str, spent: float, held: float, now: float) -> None:
+        """Take back what a worker does not need of its lease.
 
         Args:
             worker: Its name.
-            usage: What it has used in its life.
             spent: USD that it has spent by its own count, lost answers included.
             held: USD that its requests in flight may cost.
             now: The moment, in seconds.
         """
-        self._usages[worker] = usage
         self._claims[worker] = _Claim(spent, spent + held, now)
 
     def lease(self, worker: str, wish: Wish, now: float) -> Lease:

@@ -28,9 +28,13 @@ class AccountActor:
     def __init__(self, max_cost: float | None) -> None:
         self._account = Account(max_cost)
 
-    def report(self, worker: str, usage: Usage, spent: float, held: float) -> None:
-        """Take down a worker's totals."""
-        self._account.report(worker, usage, spent, held, monotonic())
+    def report(self, worker: str, usage: Usage) -> None:
+        """Take down what a worker has used in its life."""
+        self._account.report(worker, usage)
+
+    def give_back(self, worker: str, spent: float, held: float) -> None:
+        """Take back what a worker does not need of its lease."""
+        self._account.give_back(worker, spent, held, monotonic())
 
     def lease(self, worker: str, wish: Wish) -> Lease:
         """Let a worker spend more."""
@@ -70,7 +74,7 @@ class Bill:
         return f"Bill(max_cost={self.max_cost!r})"
 
     def usage(self) -> Usage:
-        """Return what workers have used so far: tokens, USD, requests; told after every batch.
+        """Return what workers have used so far: tokens, USD, requests; told twice a second.
 
         After a worker was killed it is a lower bound: what it bought last it could not tell.
 
@@ -96,9 +100,18 @@ class Bill:
             else:
                 self._actor = cluster.start_actor(AccountActor, (self.max_cost,), self._name)
 
-    def report(self, worker: str, usage: Usage, spent: float, held: float) -> None:
+    def mention(self, worker: str, usage: Usage) -> None:
+        """Tell the same as `report`, without waiting until it is heard; for workers."""
+        self.start()
+        cluster.tell(self._actor, "report", worker, usage)
+
+    def report(self, worker: str, usage: Usage) -> None:
         """Tell what a worker has used in its life; for workers."""
-        self._ask("report", worker, usage, spent, held)
+        self._ask("report", worker, usage)
+
+    def give_back(self, worker: str, spent: float, held: float) -> None:
+        """Give back what is not needed of a lease; for workers."""
+        self._ask("give_back", worker, spent, held)
 
     def lease(self, worker: str, wish: Wish) -> Lease:
         """Ask for more to spend; for workers."""

@@ -77,6 +77,11 @@ def ask(actor: Any, method: str, *arguments: Any) -> Any:
     raise EmbeddingError(_GONE)
 
 
+def tell(actor: Any, method: str, *arguments: Any) -> None:
+    """Call a method of an actor without waiting; what is told later arrives later."""
+    getattr(actor, method).remote(*arguments)
+
+
 _GONE: Final = (
     "The bill is gone: it lives in the cluster as long as the `Bill` lives in the program that "
     "made it. Run again with a new one."

@@ -13,6 +13,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from openrouter_embed.clock import monotonic
 from openrouter_embed.engine import Engine, check_call
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.guard import guarded
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from openrouter_embed.options.models import Role
     from openrouter_embed.ray.arrow import Texts
     from openrouter_embed.ray.bill import Bill
-    from openrouter_embed.result import EmbeddingResult
+    from openrouter_embed.result import EmbeddingResult, Progress
 
     OnError = Literal["raise", "return"]
 
+OFTEN: Final = 0.5
+"""Seconds between two reports within a batch: so much is missing after a kill."""
 HERE_ALONE: Final = {
     "pacer": "workers are processes of their own; divide the limit by `in_flight`",
     "session": "connections are made in the worker",
@@ -102,6 +105,7 @@ class Embedder:
         self._client: EmbeddingClient | None = None
         self._ledger: LeasedLedger | None = None
         self._worker = uuid.uuid4().hex
+        self._told = 0.0
 
     @property
     def error_column(self) -> str:
@@ -148,7 +152,7 @@ class Embedder:
         client = self._make_client()
         result: EmbeddingResult | None = None
         try:
-            result = client.embed(texts.values, **self._call)
+            result = client.embed(texts.values, **self._call, **self._listening(client))
         except EmbeddingError as error:
             wrong: EmbeddingError | None = error
         else:
@@ -174,18 +178,28 @@ class Embedder:
                 self._client = EmbeddingClient.from_engine(Engine(settings, self._ledger))
             return self._client
 
+    def _listening(self, client: EmbeddingClient) -> dict[str, Any]:
+        """Return the listener of a call that tells the bill now and then, if there is one."""
+        bill, listener = self._bill, client.settings.on_progress
+        if bill is None:
+            return {}
+
+        def heard(progress: Progress) -> None:
+            if listener is not None:
+                listener(progress)
+            if monotonic() - self._told >= OFTEN:
+                self._told = monotonic()
+                bill.mention(self._worker, client.usage)
+
+        return {"on_progress": heard}
+
     def _report(self, client: EmbeddingClient) -> None:
-        bill, ledger = self._bill, self._ledger
+        bill, worker = self._bill, self._worker
         if bill is None:
             return
-
-        def tell(spent: float, held: float) -> None:
-            bill.report(self._worker, client.usage, spent, held)
-
-        if ledger is None:
-            tell(0.0, 0.0)
-        else:
-            ledger.give_back(tell)
+        bill.report(worker, client.usage)
+        if self._ledger is not None:
+            self._ledger.give_back(lambda spent, held: bill.give_back(worker, spent, held))
 
     def close(self) -> None:
         """Close the client; the next batch makes another."""
@@ -198,7 +212,7 @@ class Embedder:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what belongs to this process; options go along, and there is no key."""
-        gone = ("_lock", "_client", "_ledger", "_worker")
+        gone = ("_lock", "_client", "_ledger", "_worker", "_told")
         return {name: value for name, value in vars(self).items() if name not in gone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
