@@ -76,6 +76,8 @@ class Embedder:
         ConfigurationError: An option is unknown or wrong, or is a key.
     """
 
+    @spelled_out(Options)
+    @guarded
     def __init__(
         self,
         model: str,
