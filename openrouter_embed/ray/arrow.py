@@ -62,7 +62,7 @@ def read_texts(table: Any, column: str, *, empty_too: bool) -> Texts:
     Raises:
         ConfigurationError: There is no such column, or it holds something else.
     """
-    found = _column(table, column)
+    found = find_column(table, column)
     if not _is_text(found.type):
         raise ConfigurationError(
             f"Column `{column}` holds {printable(str(found.type), 80)}: texts are strings."
@@ -91,11 +91,16 @@ def read_names(table: Any, column: str | None, rows: Sequence[int]) -> list[str]
     """
     if column is None and "id" not in table.schema.names:
         return None
-    found = _column(table, column or "id")
+    found = find_column(table, column or "id")
     return [printable(str(found[at].as_py()), 80) for at in rows]
 
 
-def _column(table: Any, name: str) -> Any:
+def find_column(table: Any, name: str) -> Any:
+    """Return a column by its name.
+
+    Raises:
+        ConfigurationError: There is no such column; lists those that are.
+    """
     names: list[str] = table.schema.names
     if name in names:
         return table.column(names.index(name))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from openrouter_embed.clock import monotonic
@@ -26,7 +27,7 @@ from openrouter_embed.ray.leases import LeasedLedger
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Unpack
 
@@ -131,20 +132,28 @@ class Embedder:
 
         arrow.check_new(batch, (self.output, self.error_column))
         texts = arrow.read_texts(batch, self.column, empty_too=self._zeros)
-        names = arrow.read_names(batch, self.id_column, texts.at)
+        if self.id_column is not None:
+            arrow.find_column(batch, self.id_column)
+        names = partial(arrow.read_names, batch, self.id_column, texts.at)
         result = self._embed(texts, names)
         reasons, vectors, lost = dict(texts.missing), arrow.NO_VECTORS, list[int]()
         if result is not None:
             vectors = result.vectors
+        if result is not None and result.failures:
             lost = [texts.at[position] for position in result.failures]
-            why = (reason(error, names) for error in result.failures.values())
+            known = names()
+            why = (reason(error, known) for error in result.failures.values())
             reasons.update(zip(lost, why, strict=True))
         column = arrow.vector_column(texts, vectors, lost, self._width)
         told = arrow.reason_column(texts.count, reasons)
         return arrow.with_columns(batch, {self.output: column, self.error_column: told})
 
-    def _embed(self, texts: Texts, names: list[str] | None) -> EmbeddingResult | None:
+    def _embed(self, texts: Texts, names: Callable[[], list[str] | None]) -> EmbeddingResult | None:
         """Embed what can be sent, and put it on the bill.
+
+        Args:
+            texts: What was read.
+            names: Says what their rows are called; asked if something is wrong.
 
         Raises:
             EmbeddingError: The call failed, or so much of it that the job must end.
@@ -162,7 +171,7 @@ class Embedder:
         finally:
             self._report(client)
         if wrong is not None:
-            raise for_driver(wrong, names)
+            raise for_driver(wrong, names())
         if result is not None and result.vectors.shape[1]:
             self._width = result.vectors.shape[1]
         return result
