@@ -5,7 +5,7 @@ Rules of this file:
 - Server, workers and Ray share the machine: with few cores they slow each other.
 - An actor's CPU is what it used between the first text sold and the last.
 
-Usage: python benchmarks/machines.py [speed | kill | limit] [TEXTS]
+Usage: python benchmarks/machines.py [bare | speed | kill | limit] [TEXTS]
 """
 
 from __future__ import annotations
@@ -65,21 +65,48 @@ def main() -> None:
     ray.shutdown()
 
 
+def bare(count: int) -> None:
+    """Embed in this process, without Ray: a stream, whose results are dropped."""
+    from openrouter_embed import EmbeddingClient
+
+    size, width = count or 100_000, 1536
+    with serving(width, "0.15", "0.001") as server:
+        client = EmbeddingClient(MODEL, base_url=server.url, dimensions=width)
+        cpu = time.process_time()
+        for result in client.stream(map(text, range(size)), role="document"):
+            rows = np.arange(result.start, result.start + len(result)) % POOL
+            assert np.array_equal(result.vectors, pool(width)[rows]), "a wrong vector"
+        cpu = time.process_time() - cpu
+        client.close()
+        counts = server.counts()
+    print(
+        f"bare: {size:,} texts x {width} by one client's `stream`: "
+        f"{counts['texts'] / counts['span']:,.0f} texts/s, {cpu / size * 1e6:.1f} us of CPU per "
+        "text, checking included"
+    )
+
+
 def speed(count: int) -> None:
-    """Embed from Parquet to Parquet with two actors."""
+    """Embed from Parquet to Parquet with one actor and with two."""
+    for actors, size in ((1, count or 100_000), (2, count or 200_000)):
+        measure(actors, size)
+
+
+def measure(actors: int, size: int) -> None:
+    """Embed from Parquet to Parquet, and print the figures."""
     from openrouter_embed.ray import Bill
 
-    size, width = count or 200_000, 1536
+    width = 1536
     with tempfile.TemporaryDirectory() as folder, serving(width, "0.15", "0.001") as server:
         bill = Bill()
         with Watch(server) as watch:
-            seconds = embed(folder, server, size, bill, dimensions=width)
+            seconds = embed(folder, server, size, bill, dimensions=width, actors=actors)
         counts = server.counts()
         check(folder, size, width)
         told = bill.usage()
     cpu, memory, private = watch.figures()
     print(
-        f"speed: {size:,} texts x {width}, 150 ms per request and 1 ms per text: "
+        f"speed: {actors} actors, {size:,} texts x {width}, 150 ms per request and 1 ms per text: "
         f"{seconds:.1f} s in all; {counts['texts'] / counts['span']:,.0f} texts/s at the server; "
         f"{cpu / size * 1e6:.1f} us of actor CPU per text; {memory:.0f} MB per actor at its peak "
         f"({private:.0f} without shared memory); sold {counts['texts']:,} texts; bill "
@@ -106,7 +133,8 @@ def kill(count: int) -> None:
         check(folder, size, width, out="again")
         print(
             f"kill: one of two actors killed after {watch.killed_at:,} of {size:,} texts, with a "
-            f"cache: {sold - size:,} bought twice in {seconds:.1f} s; run again, "
+            f"cache, when {watch.open_then} requests were in flight: {sold - size:,} texts bought "
+            f"twice in {seconds:.1f} s; run again, "
             f"{server.counts()['texts'] - sold:,} bought in {again:.1f} s"
         )
 
@@ -136,7 +164,7 @@ def limit(count: int) -> None:
             )
 
 
-PARTS = {"speed": speed, "kill": kill, "limit": limit}
+PARTS = {"bare": bare, "speed": speed, "kill": kill, "limit": limit}
 
 
 def embed(
@@ -229,7 +257,7 @@ class Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
-        self.killed_at = 0
+        self.killed_at = self.open_then = 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -263,10 +291,12 @@ class Watch:
 
     def kill_one(self, after: int) -> None:
         """Kill an actor once so many texts were sold."""
-        while (sold := self._server.counts()["texts"]) < after:
-            time.sleep(0.02)
-        os.kill(self.actors()[0].pid, signal.SIGKILL)
-        self.killed_at = int(sold)
+        victim = None
+        while (counts := self._server.counts())["texts"] < after:
+            victim = victim or next(iter(self.actors()), None)  # looking for it takes time
+            time.sleep(0.01)
+        os.kill(victim.pid, signal.SIGKILL)
+        self.killed_at, self.open_then = int(counts["texts"]), int(counts["in_flight"])
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ class Answers:
             "refused": self.refused,
             "texts": self.texts,
             "busy": self.busy,
+            "in_flight": self.in_flight,
             "span": self.last - self.first,
             "now": time.monotonic(),
         }
