@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 )
 def test_an_example_writes_every_row_and_buys_every_text_once(script, library, tmp_path):
     pytest.importorskip(library)
+    if script == "spark" and shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
     parquet = pytest.importorskip("pyarrow.parquet")
     command = [sys.executable, str(EXAMPLES / f"{script}.py"), str(tmp_path / "out")]
     around = {name: value for name, value in os.environ.items() if "OPENROUTER" not in name}

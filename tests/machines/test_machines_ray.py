@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -39,7 +40,7 @@ pytestmark = [
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENROUTER_API_KEY", KEY)  # the nodes' environment
-        ray.init(
+        context = ray.init(
             num_cpus=4,
             include_dashboard=False,
             log_to_driver=False,
@@ -47,7 +48,7 @@ def cluster():
             object_store_memory=256 * 2**20,
         )
         ray.data.DataContext.get_current().enable_progress_bars = False
-        yield
+        yield context
         ray.shutdown()
 
 
@@ -80,26 +81,25 @@ def table_of(dataset):
     return pa.concat_tables(ray.get(dataset.materialize().to_arrow_refs())).sort_by("id")
 
 
+def embeds(process):
+    with contextlib.suppress(psutil.Error):  # it may be gone by now
+        return "Embedder" in " ".join(process.cmdline())
+    return False
+
+
 def workers():
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "Embedder" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            pass
-    return found
+    return [one for one in psutil.Process().children(recursive=True) if embeds(one)]
 
 
 def test_parquet_to_parquet_by_two_workers_with_one_bill(tmp_path, emulator):
     """Every row once, with its vector; the bill is the server's."""
-    count, bill = 10_000, Bill()
+    count, bill = 4000, Bill()
     for at in range(4):
         ids = range(at * count // 4, (at + 1) * count // 4)
         rows = pa.table({"id": ids, "text": [texts_of(count)[i] for i in ids]})
         pq.write_table(rows, tmp_path / f"{at}.parquet")
     dataset = ray.data.read_parquet(str(tmp_path))
-    options = {"base_url": emulator.base_url, "dimensions": WIDTH, "batch_size": 1000}
+    options = {"base_url": emulator.base_url, "dimensions": WIDTH, "batch_size": 500}
     embedded = embed_column(dataset, MODEL, bill=bill, **options)
     assert emulator.stats.requests == 0
     embedded.write_parquet(str(tmp_path / "out"))
@@ -126,11 +126,8 @@ def test_rows_without_a_text_and_refused_ones_are_null_and_say_why():
     texts = [*texts_of(50), "bad", "", None]
     with Emulator(faults=fault) as emulator:
         out = table_of(embed(texts, emulator, on_error="return", actors=1))
-    assert [at for at, row in enumerate(out["embedding"].to_pylist()) if row is None] == [
-        50,
-        51,
-        52,
-    ]
+    vectors = out["embedding"].to_pylist()
+    assert [at for at, vector in enumerate(vectors) if vector is None] == [50, 51, 52]
     reasons = out["embedding_error"].to_pylist()
     assert [reason.split(":")[0] for reason in reasons[50:]] == ["BadRequestError", "empty", "null"]
     with Emulator(faults=fault) as emulator:
@@ -226,16 +223,15 @@ def test_the_class_beneath_makes_pipelines_of_ones_own(emulator):
     assert table_of(dataset).schema.names == ["id", "text", "v", "v_error"]
 
 
-def test_neither_a_key_nor_a_text_is_in_what_ray_writes_down(emulator):
+def test_neither_a_key_nor_a_text_is_in_what_ray_writes_down(emulator, cluster):
     """With the key in the nodes' environment, and after a job that failed as well."""
     embed(texts_of(100), emulator, actors=1).materialize()
     with Emulator(faults=lambda *_: (400, {}, b"{}")) as refusing:
         dataset = embed(["a secret sentence"] * 2, refusing, actors=1)
         with pytest.raises(ray.exceptions.RayError):
             dataset.materialize()
-    # The folder of this session, by the place of Ray's own log of datasets.
-    places = pathlib.Path("/tmp/ray/session_latest/logs")
-    written = [path.read_bytes() for path in places.glob("**/*") if path.is_file()]
+    folder = pathlib.Path(cluster.address_info["session_dir"]) / "logs"
+    written = [path.read_bytes() for path in folder.glob("**/*") if path.is_file()]
     assert written
     assert not any(KEY.encode() in data for data in written)
     assert not any(b"a secret sentence" in data for data in written)
@@ -250,6 +246,8 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, emulator, capsys):
     (tmp_path / "key").write_text("sk-or-v1-fake")
     names = {"__name__": "page"}
     for code in BLOCKS:
-        exec(compile(code, str(PAGE), "exec"), names)
+        # Workers are in the folder in which Ray was started.
+        here = re.sub(r'"(chunks|embedded|key|vectors\.sqlite)"', rf'"{tmp_path}/\1"', code)
+        exec(compile(here, str(PAGE), "exec"), names)
     assert pq.read_table(tmp_path / "embedded").num_rows == 100
     assert "tokens" in capsys.readouterr().out
