@@ -72,7 +72,7 @@ def ask(actor: Any, method: str, *arguments: Any) -> Any:
     ray = _ray()
     try:
         return ray.get(getattr(actor, method).remote(*arguments))
-    except ray.exceptions.RayActorError:
+    except ray.exceptions.RayError:  # it died, or Ray was shut down
         pass
     raise EmbeddingError(_GONE)
 

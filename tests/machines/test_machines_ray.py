@@ -247,7 +247,9 @@ def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, emulator, capsys):
     names = {"__name__": "page"}
     for code in BLOCKS:
         # Workers are in the folder in which Ray was started.
-        here = re.sub(r'"(chunks|embedded|key|vectors\.sqlite)"', rf'"{tmp_path}/\1"', code)
+        here = re.sub(r'"(chunks|embedded\w*|key|vectors\.sqlite)"', rf'"{tmp_path}/\1"', code)
+        told = f'"base_url": "{emulator.base_url}", "max_concurrency"'
+        here = here.replace('"max_concurrency"', told)
         exec(compile(here, str(PAGE), "exec"), names)
     assert pq.read_table(tmp_path / "embedded").num_rows == 100
     assert "tokens" in capsys.readouterr().out
