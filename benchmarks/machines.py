@@ -3,7 +3,7 @@
 Rules of this file:
 - The server runs in a process of its own, and counts what it sold; every vector is checked.
 - Server, workers and Ray share the machine: with few cores they slow each other.
-- An actor's CPU is what it used between the first text sold and the last.
+- An actor's CPU per text is taken while all work: from the first fifth of the texts to the last.
 
 Usage: python benchmarks/machines.py [bare | speed | kill | limit] [TEXTS]
 """
@@ -104,11 +104,11 @@ def measure(actors: int, size: int) -> None:
         counts = server.counts()
         check(folder, size, width)
         told = bill.usage()
-    cpu, memory, private = watch.figures()
+    cpu, memory, private = watch.figures(size)
     print(
         f"speed: {actors} actors, {size:,} texts x {width}, 150 ms per request and 1 ms per text: "
         f"{seconds:.1f} s in all; {counts['texts'] / counts['span']:,.0f} texts/s at the server; "
-        f"{cpu / size * 1e6:.1f} us of actor CPU per text; {memory:.0f} MB per actor at its peak "
+        f"{cpu * 1e6:.1f} us of actor CPU per text; {memory:.0f} MB per actor at its peak "
         f"({private:.0f} without shared memory); sold {counts['texts']:,} texts; bill "
         f"{told.total_tokens // 50:,} texts, {told.requests:,} requests, server "
         f"{counts['requests'] - counts['asked']:,}"
@@ -143,14 +143,14 @@ def limit(count: int) -> None:
     """Fill a limit of 64 requests with 2, 4 and 8 actors."""
     from openrouter_embed.ray import Bill
 
-    size, width = count or 40_000, 256
+    size, width = count or 60_000, 256
     for actors in (2, 4, 8):
         words = (f"admit={ADMITTED}",)
         with (
             tempfile.TemporaryDirectory() as folder,
             serving(width, "0.5", "0", *words) as server,
         ):
-            options = {"dimensions": width, "max_batch_inputs": 16}
+            options = {"dimensions": width, "max_batch_inputs": 16, "batch_size": 1024}
             with server.sampled() as samples:
                 embed(folder, server, size, Bill(), actors=actors, in_flight=ADMITTED, **options)
             middle = [s for s in samples if size / 4 <= s["texts"] <= 3 * size / 4]
@@ -253,7 +253,9 @@ class Watch:
         self._server = server
 
     def __enter__(self) -> Self:
-        self._seen: dict[int, list[tuple[float, float, float]]] = {}
+        self._seen: list[tuple[float, float]] = []
+        """Texts sold so far, CPU seconds that all actors have used."""
+        self._most = [0, 0]
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -267,12 +269,15 @@ class Watch:
     def _look(self) -> None:
         while not self._server.counts()["texts"] and not self._done.wait(0.1):
             pass
-        while not self._done.wait(0.25):
+        while not self._done.wait(0.5):
+            cpu = 0.0
             for process in self.actors():
                 with contextlib.suppress(psutil.Error):
                     times, memory = process.cpu_times(), process.memory_info()
-                    figures = (times.user + times.system, memory.rss, memory.rss - memory.shared)
-                    self._seen.setdefault(process.pid, []).append(figures)
+                    cpu += times.user + times.system
+                    sizes = (memory.rss, memory.rss - memory.shared)
+                    self._most = [max(pair) for pair in zip(self._most, sizes, strict=True)]
+            self._seen.append((self._server.counts()["texts"], cpu))
 
     def actors(self) -> list[psutil.Process]:
         """Return the processes that embed."""
@@ -283,11 +288,11 @@ class Watch:
                     found.append(process)
         return found
 
-    def figures(self) -> tuple[float, float, float]:
-        """Return CPU seconds of all while they worked, and MB of the largest, all and private."""
-        cpu = sum(rows[-1][0] - rows[0][0] for rows in self._seen.values())
-        most = [max(row[at] for rows in self._seen.values() for row in rows) for at in (1, 2)]
-        return cpu, most[0] / 1e6, most[1] / 1e6
+    def figures(self, size: int) -> tuple[float, float, float]:
+        """Return CPU seconds per text, and MB of the largest actor, all and private."""
+        middle = [row for row in self._seen if size / 5 <= row[0] <= 4 * size / 5]
+        texts, cpu = (last - first for first, last in zip(middle[0], middle[-1], strict=True))
+        return cpu / texts, self._most[0] / 1e6, self._most[1] / 1e6
 
     def kill_one(self, after: int) -> None:
         """Kill an actor once so many texts were sold."""
