@@ -432,7 +432,17 @@ del client
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+SIMILAR = ("an asynchronous client", "a reference cycle")
+"""The same end of a program as those beside it."""
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(ending, id=name, marks=pytest.mark.slow if name in SIMILAR else ())
+        for name, ending in ENDINGS.items()
+    ],
+)
 def test_e10_a_program_ends_silently_with_work_in_flight(ending):
     act = [stall] if "texts)" in ending or "texts,)" in ending else [good()]
     with FaultServer([act]) as server:

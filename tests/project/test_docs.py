@@ -11,6 +11,7 @@ import shlex
 
 import pytest
 import yaml
+from llama_index.core.instrumentation import get_dispatcher
 
 import langchain_openrouter_embed
 import llama_index_openrouter_embed
@@ -30,7 +31,9 @@ ELSEWHERE = {
     "docs/llamaindex.md": "tests/llama_index/test_llama_docs.py",
     "docs/migration.md": "tests/langchain/test_langchain_docs.py",
     "docs/models.md": "tests/roles/test_roles_docs.py",
+    "docs/observability.md": "tests/telemetry/test_telemetry_docs.py",
     "docs/roles.md": "tests/roles/test_roles_docs.py",
+    "docs/testing.md": "tests/emulator/test_testing_docs.py",
 }
 """Pages whose blocks another test runs, beside what they are about."""
 GENERATED = {"docs/index.md"}
@@ -78,6 +81,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def listeners():
+    """What a page adds to LlamaIndex's dispatcher is gone when the next one runs."""
+    dispatcher = get_dispatcher()
+    before = [*dispatcher.event_handlers]
+    yield
+    dispatcher.event_handlers[:] = before
+
+
+@pytest.mark.usefixtures("listeners")
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_every_block_of_a_page_runs_and_prints_what_it_says(
     page, openrouter_emulator, capsys, folder
@@ -117,6 +130,8 @@ def test_every_command_that_a_page_shows_works(command, openrouter_emulator, fol
         return
     with openrouter_embed.EmbeddingClient("baai/bge-m3", cache="embeddings.sqlite") as client:
         client.embed("a text")
+        if words[:2] in (["batch", "status"], ["batch", "fetch"]):
+            client.submit(TEXTS, save_to="job.json")
     assert cli.main(words) == 0
     assert capsys.readouterr().out
 
