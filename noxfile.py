@@ -103,6 +103,14 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def machines(session: nox.Session) -> None:
+    """Columns embedded on Ray, Spark (which needs Java) and Dask, in local mode."""
+    clean(session)
+    session.install(".[ray,test]", "dask[dataframe]", "pyspark>=4")
+    session.run("pytest", "-q", "-m", "", "tests/machines", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and layout."""
     session.install(_required("dev", "ruff"))
