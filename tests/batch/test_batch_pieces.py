@@ -20,9 +20,9 @@ from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Sen
 from openrouter_embed.errors import InvalidResponseError, RateLimitError, TransportError
 from openrouter_embed.options.settings import Settings
 
-ROWS = 50
+ROWS = 24
 KEYS = [api.key_name(at.to_bytes(32, "big")) for at in range(ROWS)]
-VECTORS = np.random.default_rng(1).standard_normal((ROWS, 300)).astype(np.float32)
+VECTORS = np.random.default_rng(1).standard_normal((ROWS, 60)).astype(np.float32)
 
 
 def result(at):
@@ -139,9 +139,9 @@ def test_results_that_a_batch_does_not_show_are_read_in_pages(serve, collect, re
         if "/results?" not in path:
             return json.dumps({**SHOWN, **results}).encode()
         start = int(path.partition("cursor=a%26")[2] or 0)
-        rows = [result(at) for at in range(start, min(start + 20, ROWS))]
-        following = f"a&{start + 20}"
-        told = {"data": rows, "has_more": start + 20 < ROWS, "next_cursor": following}
+        rows = [result(at) for at in range(start, min(start + 10, ROWS))]
+        following = f"a&{start + 10}"
+        told = {"data": rows, "has_more": start + 10 < ROWS, "next_cursor": following}
         return json.dumps(told).encode()
 
     found = collect(serve.answers(answer))
@@ -182,7 +182,7 @@ class Bucket:
         return self.content
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 10**6])
+@pytest.mark.parametrize("size", [1, 70, 1000, 10**6])
 @pytest.mark.parametrize("coding", PACKED)
 def test_pieces_of_any_size_make_the_whole(coding, size):
     bucket = Bucket()
@@ -211,7 +211,7 @@ def test_a_piece_that_would_swell_is_handed_on_in_parts():
             return True
 
     watched = Watched()
-    Inflow(watched, "gzip").feed(gzip.compress(bytes(64 * 2**20)))
+    Inflow(watched, "gzip").feed(gzip.compress(bytes(16 * 2**20)))
     assert watched.largest <= 4 * 2**20
 
 
