@@ -29,6 +29,7 @@ ELSEWHERE = {
     "docs/choosing.md": "tests/compare/test_compare_docs.py",
     "docs/langchain.md": "tests/langchain/test_langchain_docs.py",
     "docs/llamaindex.md": "tests/llama_index/test_llama_docs.py",
+    "docs/many-machines.md": "tests/machines/test_machines_ray.py",
     "docs/migration.md": "tests/langchain/test_langchain_docs.py",
     "docs/models.md": "tests/roles/test_roles_docs.py",
     "docs/observability.md": "tests/telemetry/test_telemetry_docs.py",
