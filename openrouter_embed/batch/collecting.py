@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openrouter_embed.result import EmbeddingResult
 
     Matrix = NDArray[np.float32]
+    Page = tuple[list[bytes], str | None]  # results, and where the next page begins
 
 
 class Shelf(Protocol):
@@ -146,9 +147,10 @@ class Collection:
         while True:
             path = api.page(batch.id, cursor)
             try:
-                items, following = yield from self._desk.find(path, sink=PageReader)
+                page: Page = yield from self._desk.find(path, sink=PageReader)
             except NotFoundError:
                 return
+            items, following = page
             for item in items:
                 judge.item(item)
             if following is None or following == cursor:

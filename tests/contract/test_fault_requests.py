@@ -245,7 +245,7 @@ def test_closing_waits_for_threads_no_longer_than_it_must():
         client = EmbeddingClient(**DEFAULTS)
         transport = client._engine.connections.requests
         transport.start(lambda: (gate.wait(5), done.set()))
-        with mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.05):
+        with mock.patch("openrouter_embed.workers.JOIN_SECONDS", 0.05):
             client.close()
         assert not done.is_set()
         gate.set()
