@@ -149,7 +149,7 @@ class Collection:
         while True:
             path = api.page(batch.id, cursor)
             try:
-                page: Page = yield from self._desk.find(path, sink=PageReader)
+                page: Page = yield from self._desk.pour(path, PageReader)
             except NotFoundError:
                 return
             items, following = page
