@@ -100,8 +100,14 @@ def money(usd: float | None) -> str:
 
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: `1 text`, `2,048 texts`."""
-    plural = noun if number == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{_ending(noun)}"
     return f"{number:,} {plural}"
+
+
+def _ending(noun: str) -> str:
+    return "es" if noun.endswith("ch") else "s"
 
 
 def seconds(duration: float | None) -> str:

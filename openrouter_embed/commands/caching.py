@@ -29,9 +29,14 @@ def add_cache(commands: Commands) -> None:
         "what", nargs="?", choices=("stats", "prune", "clear"), default="stats",
         help="count what is in it; remove what was not used for longest; remove everything",
     )  # fmt: skip
-    parser.add_argument("--max-bytes", type=int, help="prune: bytes in use to come down to")
     parser.add_argument(
-        "--max-age", type=float, help="prune: seconds without use after which vectors go"
+        "--max-bytes", type=int, metavar="N", help="prune: bytes in use to come down to"
+    )
+    parser.add_argument(
+        "--max-age",
+        type=float,
+        metavar="S",
+        help="prune: seconds without use after which vectors go",
     )
     parser.set_defaults(run=_run)
 
@@ -70,6 +75,11 @@ def _table(stats: CacheStats) -> str:
         ("on the disk", f"{stats.file_bytes / 1e6:,.1f} MB"),
     ]
     if stats.oldest is not None and stats.newest is not None:
-        ages = [max(0.0, time.time() - at) / _DAY for at in (stats.oldest, stats.newest)]
-        rows.append(("last used", f"{ages[1]:,.1f} to {ages[0]:,.1f} days ago"))
+        newest, oldest = (_ago(at) for at in (stats.newest, stats.oldest))
+        rows.append(("last used", newest if newest == oldest else f"{newest} to {oldest}"))
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _ago(moment: float) -> str:
+    days = max(0.0, time.time() - moment) / _DAY
+    return f"{days:,.1f} days ago" if days >= 1 else "within a day"

@@ -1,4 +1,4 @@
-"""The command line: `openrouter-embed demo | serve | models | compare | cache`.
+"""The command line: `openrouter-embed demo | serve | models | compare | batch | cache`.
 
 Rules of this file:
 - It only reads arguments and prints; what it shows is done elsewhere.
@@ -14,6 +14,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from openrouter_embed.commands.batch import add_batch
 from openrouter_embed.commands.caching import add_cache
 from openrouter_embed.commands.compare import add_compare, compare_on_corpus
 from openrouter_embed.commands.completion import add_completion
@@ -24,6 +25,8 @@ from openrouter_embed.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from openrouter_embed.commands.parsers import Commands
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
@@ -72,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_demo(commands)
+    _add_serve(commands)
+    add_models(commands)
+    add_compare(commands)
+    add_batch(commands)
+    add_cache(commands)
+    add_completion(commands, parser)
+    return parser
+
+
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo", help="search the standard library's documentation with both frameworks"
     )
@@ -87,22 +101,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="run the local emulator of the embeddings API")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8787)
-    serve.add_argument("--latency", type=float, default=0.0, help="seconds per request")
-    serve.add_argument("--latency-per-input", type=float, default=0.0, help="seconds per input")
     serve.add_argument(
-        "--max-in-flight", type=_positive, help="answer 429 above this many requests at once"
+        "--latency", type=float, metavar="S", default=0.0, help="seconds per request"
+    )
+    serve.add_argument(
+        "--latency-per-input", type=float, metavar="S", default=0.0, help="seconds per input"
+    )
+    serve.add_argument(
+        "--max-in-flight",
+        type=_positive,
+        metavar="N",
+        help="answer 429 above this many requests at once",
+    )
+    serve.add_argument(
+        "--batch-seconds", type=float, metavar="S", default=0.0, help="seconds that a batch takes"
     )
     serve.add_argument("--verbose", action="store_true", help="write a line for every request")
     serve.set_defaults(run=_serve)
-
-    add_models(commands)
-    add_compare(commands)
-    add_cache(commands)
-    add_completion(commands, parser)
-    return parser
 
 
 def _positive(text: str) -> int:
@@ -138,6 +158,7 @@ def _serve(options: argparse.Namespace) -> int:
         latency=options.latency,
         latency_per_input=options.latency_per_input,
         max_in_flight=options.max_in_flight,
+        batch_seconds=options.batch_seconds,
     )
     try:
         serve(options.host, options.port, behaviour, verbose=options.verbose)

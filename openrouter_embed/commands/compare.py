@@ -8,11 +8,11 @@ Rules of this file:
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from openrouter_embed.commands.prose import columns, wrapped
 from openrouter_embed.commands.texts import FIELD, read_rows, read_texts
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.options.key import KEY_VARIABLE
@@ -88,7 +88,7 @@ def _compare(
     say = _aside if as_json else _tell
     with server(os.environ.get(KEY_VARIABLE), say) as where:
         seen = compare(models, documents, queries, relevant=relevant, say=say, **where)
-    print(seen.to_json() if as_json else seen.text(shutil.get_terminal_size().columns))
+    print(seen.to_json() if as_json else seen.text(columns()))
     return 0
 
 
@@ -131,8 +131,8 @@ def server(key: str | None, say: Any) -> Generator[dict[str, Any]]:
 
 
 def _tell(text: str) -> None:
-    print(text, flush=True)
+    print(wrapped(text), flush=True)
 
 
 def _aside(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(wrapped(text), file=sys.stderr, flush=True)

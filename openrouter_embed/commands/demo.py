@@ -18,10 +18,12 @@ from llama_index.core.schema import TextNode
 
 from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
+from openrouter_embed import tables
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.commands.colours import paint
 from openrouter_embed.commands.compare import server
 from openrouter_embed.commands.corpus import Doc, read_corpus
+from openrouter_embed.commands.prose import columns, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +37,9 @@ QUESTIONS: Final = (
     "Send an email message through a mail server",
 )
 ANSWERS: Final = 3
-COLUMN: Final = 38
-WIDTH: Final = 78
+WIDEST: Final = 100
+"""Characters of a line that answers take at most, however wide the terminal is."""
+INDENT: Final = "  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,13 @@ def _announce(model: str, docs: Sequence[Doc], options: dict[str, Any], *, live:
     cost = "of unknown price" if estimate.cost is None else f"about ${2 * estimate.cost:.4f}"
     what = f"{len(docs)} texts, twice: about {2 * estimate.tokens:,} tokens, {cost}"
     if live:
-        print(
-            f"Using the API at {origin} with {model}. It will be sent {what}.\nCtrl-C to stop.",
-            flush=True,
-        )
+        said = f"Using the API at {origin} with {model}. It will be sent {what}.\nCtrl-C to stop."
     else:
-        print(
+        said = (
             f"No OPENROUTER_API_KEY is set, so a local emulator answers for {model}: its vectors "
             f"are not the model's, and nothing is paid.\nLive, this would be {what}."
         )
+    print(wrapped(said), flush=True)
 
 
 def _langchain(
@@ -109,7 +110,7 @@ def _langchain(
 def _llama_index(
     model: str, docs: Sequence[Doc], questions: Sequence[str], options: dict[str, Any]
 ) -> Answers:
-    print("LlamaIndex, VectorStoreIndex (2,048 nodes at a time, a bar for each part):")
+    print(wrapped("LlamaIndex, VectorStoreIndex (2,048 nodes at a time, a bar for each part):"))
     nodes = [TextNode(text=doc.text, id_=doc.name) for doc in docs]
     unique = list({node.node_id: node for node in nodes}.values())
     with OpenRouterEmbedding(model_name=model, **options) as embedding:
@@ -127,35 +128,49 @@ def _show(
     question: str, left: Sequence[tuple[float, str]], right: Sequence[tuple[float, str]]
 ) -> None:
     """Print what was found: once where both frameworks found the same, else side by side."""
-    print("\n" + paint(f"? {question}", "bold"))
+    print("\n" + paint(wrapped(f"? {question}"), "bold"))
+    width = min(columns(), WIDEST) - len(INDENT)
+    half = width // 2
     same = [name for _, name in left] == [name for _, name in right]
     if not same:
-        print(f"  {'LangChain':<{COLUMN}}LlamaIndex")
+        print(f"{INDENT}{'LangChain':<{half}}LlamaIndex")
     for one, other in zip(left, right, strict=True):
-        print(f"  {_cell(one, WIDTH)}" if same else f"  {_cell(one):<{COLUMN}}{_cell(other)}")
+        told = _cell(one, width) if same else f"{_cell(one, half):<{half}}{_cell(other, half)}"
+        print(INDENT + told.rstrip())
 
 
-def _cell(hit: tuple[float, str], room: int = COLUMN) -> str:
+def _cell(hit: tuple[float, str], room: int) -> str:
     score, name = hit
-    return f"{score:.3f} {_short(name, room - 8)}"
+    return f"{score:.3f} {_short(name, room - _FIGURES)}"
+
+
+_FIGURES: Final = len("0.000 ") + len("  ")
+"""Characters of a cell that are no part of a name: the score, and what parts two cells."""
 
 
 def _short(name: str, room: int) -> str:
-    """Drop the first parts of a dotted name until it fits: no part is ever broken."""
+    """Drop the first parts of a dotted name until it fits; a part is broken where one is all."""
+    if len(name) <= room:
+        return name
     parts = name.split(".")
-    while len(parts) > 1 and len(".".join(parts)) + 2 > room:
+    while len(parts) > 1 and len(".".join(parts)) + len("….") > room:
         parts = parts[1:]
-    short = ".".join(parts)
-    return name if len(name) <= room else f"….{short}"
+    return tables.cut("….", room) + tables.cut(".".join(parts), max(1, room - len("….")))
 
 
 def _summary(left: Answers, right: Answers) -> None:
-    print()
-    for name, answers in (("LangChain", left), ("LlamaIndex", right)):
-        usage = answers.usage
-        cost = "cost unknown" if usage.cost is None else f"${usage.cost:.4f}"
-        print(
-            f"{name:<11}index {answers.build_seconds:5.2f} s, question (search included) "
-            f"{1000 * answers.query_seconds:4.0f} ms, {usage.requests} requests, "
-            f"{usage.total_tokens:,} tokens, {cost}"
-        )
+    head = ("", "index", "question*", "requests", "tokens", "cost")
+    rows = [_figures("LangChain", left), _figures("LlamaIndex", right)]
+    print(f"\n{tables.text_table(head, rows, columns())}\n* the search included")
+
+
+def _figures(name: str, answers: Answers) -> list[str]:
+    usage = answers.usage
+    return [
+        name,
+        f"{answers.build_seconds:.2f} s",
+        f"{1000 * answers.query_seconds:.0f} ms",
+        str(usage.requests),
+        f"{usage.total_tokens:,}",
+        "?" if usage.cost is None else f"${usage.cost:.4f}",
+    ]

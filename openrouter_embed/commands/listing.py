@@ -8,7 +8,6 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from openrouter_embed import tables
 from openrouter_embed.catalogue import ModelInfo, read_models
 from openrouter_embed.client import EmbeddingClient
 from openrouter_embed.commands.colours import paint
+from openrouter_embed.commands.prose import columns, wrapped
 from openrouter_embed.display import price_of
 from openrouter_embed.errors import ConfigurationError, TransportError
 
@@ -49,7 +49,11 @@ def add_models(commands: Commands) -> None:
         "pattern", nargs="?", default="", help="a part of the id, or a pattern such as 'qwen/*'"
     )
     parser.add_argument(
-        "--sort", choices=sorted(_ORDERS), default="name", help="order (default: %(default)s)"
+        "--sort",
+        choices=sorted(_ORDERS),
+        metavar="BY",
+        default="name",
+        help=f"order: {', '.join(_ORDERS)} (default: %(default)s)",
     )
     parser.add_argument("--images", action="store_true", help="only models that take images")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -67,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([_record(model) for model in models], indent=2, ensure_ascii=False))
     else:
-        print(model_table(models, shutil.get_terminal_size().columns))
+        print(model_table(models, columns()))
     return 0
 
 
@@ -78,8 +82,8 @@ def _catalogue() -> list[ModelInfo]:
     except TransportError as error:
         reason = error.message
     print(
-        paint(f"{reason} This is the catalogue of {STORED}, as far as it was known.", "yellow",
-              stream=sys.stderr),
+        paint(wrapped(f"{reason} This is the catalogue of {STORED}, as far as it was known."),
+              "yellow", stream=sys.stderr),
         file=sys.stderr,
     )  # fmt: skip
     from openrouter_embed.emulator.answers import embedding_models  # noqa: PLC0415 - seldom used

@@ -47,7 +47,7 @@ class ModelScore:
         interval: 95 % interval of `ndcg`, by resampling the queries.
         behind: 95 % interval of how much lower `ndcg` is than the best model's, paired by query.
         verdict: `best`; `same` where the queries cannot tell it from the best; or `behind`.
-        query_seconds: Median time of one query, sent alone.
+        query_seconds: Median time of one query, sent alone; `None` where a cache held them all.
         error: Why there are no figures, for a model that failed.
     """
 

@@ -38,10 +38,11 @@ TIMED: Final = 11
 
 @dataclass(slots=True)
 class _Run:
-    """One model's client and what it gave."""
+    """One model's client and what it gave; `uncached` tells prices, whatever a cache holds."""
 
     model: str
     client: EmbeddingClient
+    uncached: EmbeddingClient
     estimate_tokens: int = 0
     estimate_cost: float | None = 0.0
     document_cost: float | None = None
@@ -89,7 +90,7 @@ def compare(
     if type(k) is not int or k < 1:
         raise ConfigurationError("`k` must be a whole number of at least 1.")
     tasks = make_tasks(documents, queries, relevant)
-    runs = [_Run(name, EmbeddingClient(name, **client_options)) for name in names]
+    runs = [_run(name, client_options) for name in names]
     try:
         for run in runs:
             _attempt(run, lambda run: _estimate(run, tasks))
@@ -101,6 +102,15 @@ def compare(
     finally:
         for run in runs:
             run.client.close()
+            run.uncached.close()
+
+
+def _run(name: str, options: Options) -> _Run:
+    client = EmbeddingClient(name, **options)
+    if options.get("cache") is None:
+        return _Run(name, client, client)
+    without: Options = {**options, "cache": None}
+    return _Run(name, client, EmbeddingClient(name, **without))
 
 
 def _names(models: object) -> list[str]:
@@ -133,7 +143,7 @@ def _estimate(run: _Run, tasks: Sequence[Task]) -> None:
             run.estimate_tokens += part.tokens
             run.estimate_cost = _sum(run.estimate_cost, part.cost)
         if task is tasks[-1]:
-            run.document_cost = documents.cost
+            run.document_cost = run.uncached.estimate(task.documents, role="document").cost
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
@@ -165,11 +175,12 @@ def _embed(run: _Run, tasks: Sequence[Task], k: int) -> None:
         begin = time.perf_counter()
         documents = run.client.embed(task.documents, role="document")
         passed = time.perf_counter() - begin
+        if task is tasks[0]:  # before they are in a cache
+            run.query_seconds = _time_queries(run.client, task.queries[:TIMED])
         queries = run.client.embed(task.queries, role="query")
         wanted = task.relevant if task.kind != "agreement" else None
         run.found[task.kind] = measures.rank(queries.vectors, documents.vectors, k, wanted)
         _note(run, documents, passed)
-    run.query_seconds = _time_queries(run.client, tasks[0].queries[:TIMED])
 
 
 def _note(run: _Run, documents: EmbeddingResult, passed: float) -> None:
@@ -181,13 +192,14 @@ def _note(run: _Run, documents: EmbeddingResult, passed: float) -> None:
         run.document_cost = usage.cost
 
 
-def _time_queries(client: EmbeddingClient, queries: Sequence[str]) -> float:
+def _time_queries(client: EmbeddingClient, queries: Sequence[str]) -> float | None:
     times: list[float] = []
     for query in queries:
         begin = time.perf_counter()
-        client.embed([query], role="query")
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+        found = client.embed([query], role="query")
+        if not found.usage.cache_hits:
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times) if times else None
 
 
 def _raise_if_none(runs: Sequence[_Run]) -> None:

@@ -23,7 +23,7 @@ def test_stats_tells_what_is_there(path, capsys, words):
     out = capsys.readouterr().out
     assert "1,500" in out
     assert "MB" in out
-    assert "days ago" in out
+    assert "last used   within a day" in out
     assert names_in(path.parent) == [path.name]
 
 

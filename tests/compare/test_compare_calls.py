@@ -46,6 +46,33 @@ def test_two_equal_models_are_called_equal(where):
     assert seen.conclusion.startswith("No difference that 40 queries can tell:")
 
 
+def test_a_second_comparison_with_the_same_cache_buys_nothing(tmp_path):
+    with Emulator(backend="hashed") as emulator:
+        where = {"base_url": emulator.base_url, "api_key": "emulated"}
+        first, second = (
+            quiet([A, B], DOCUMENTS, QUERIES, relevant=RELEVANT, cache=tmp_path / "c.db", **where)
+            for _ in range(2)
+        )
+        bought = emulator.stats
+        quiet([A], DOCUMENTS, QUERIES, relevant=RELEVANT, cache=tmp_path / "c.db", **where)
+
+        assert bought.inputs == 2 * len({*DOCUMENTS, *QUERIES})
+        assert emulator.stats == bought
+    assert [row.cost for row in second.rows] == [0.0, 0.0]
+    assert [row.ndcg for row in second.rows] == [row.ndcg for row in first.rows]
+
+
+def test_prices_are_the_same_and_times_are_none_where_a_cache_held_everything(tmp_path):
+    with Emulator(backend="hashed") as emulator:
+        where = {"base_url": emulator.base_url, "api_key": "emulated", "cache": tmp_path / "c.db"}
+        first, second = (quiet([A], DOCUMENTS, QUERIES, **where).rows[0] for _ in range(2))
+
+    assert second.cost_per_million == pytest.approx(first.cost_per_million, rel=0.1)
+    assert first.cost_per_million > 0
+    assert first.query_seconds > 0
+    assert (second.seconds, second.query_seconds) == (None, None)
+
+
 def test_what_is_sent_and_what_it_costs_is_said_before_anything_is(emulator, where):
     said = []
 

@@ -37,7 +37,7 @@ def test_every_test_of_the_page_passes(name, block, openrouter_emulator):
 
 
 def test_the_page_has_tests_and_rows():
-    assert len(TESTS) == 6
+    assert len(TESTS) == 7
     assert len(ROWS) == 14
 
 

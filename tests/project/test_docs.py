@@ -31,6 +31,7 @@ ELSEWHERE = {
     "docs/migration.md": "tests/langchain/test_langchain_docs.py",
     "docs/models.md": "tests/roles/test_roles_docs.py",
     "docs/roles.md": "tests/roles/test_roles_docs.py",
+    "docs/testing.md": "tests/emulator/test_testing_docs.py",
 }
 """Pages whose blocks another test runs, beside what they are about."""
 GENERATED = {"docs/index.md"}
@@ -117,6 +118,8 @@ def test_every_command_that_a_page_shows_works(command, openrouter_emulator, fol
         return
     with openrouter_embed.EmbeddingClient("baai/bge-m3", cache="embeddings.sqlite") as client:
         client.embed("a text")
+        if words[:2] in (["batch", "status"], ["batch", "fetch"]):
+            client.submit(TEXTS, save_to="job.json")
     assert cli.main(words) == 0
     assert capsys.readouterr().out
 
