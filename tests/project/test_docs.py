@@ -30,6 +30,7 @@ ELSEWHERE = {
     "docs/llamaindex.md": "tests/llama_index/test_llama_docs.py",
     "docs/migration.md": "tests/langchain/test_langchain_docs.py",
     "docs/models.md": "tests/roles/test_roles_docs.py",
+    "docs/observability.md": "tests/telemetry/test_telemetry_docs.py",
     "docs/roles.md": "tests/roles/test_roles_docs.py",
     "docs/testing.md": "tests/emulator/test_testing_docs.py",
 }

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import pickle
+import threading
 import warnings
 
 import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
+from llama_index.core.storage.kvstore import SimpleKVStore
 from telemetry_doors import ASYNC, DOORS, KEY, MODEL
 
+from langchain_openrouter_embed import OpenRouterEmbeddings
+from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import CacheWarning, EmbeddingClient, EmbeddingError
 
 TEXTS = ["a private text", "another one"]
@@ -150,3 +156,54 @@ def test_a_call_that_fails_for_good_is_raised_and_not_logged(lines, special, doo
     with pytest.raises(EmbeddingError):
         asyncio.run(door(TEXTS, base_url=server.base_url))
     assert lines() == []
+
+
+# ---------------------------------------------------------------- the adapters' loggers
+
+
+class FullStore(SimpleKVStore):
+    """A store of LlamaIndex's whose disk is full."""
+
+    def put_all(self, *_, **__):
+        raise OSError("a private text")
+
+
+class Locked:
+    """A limiter that cannot leave the process."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def acquire(self, num_tokens=0):
+        """Let everything through."""
+
+    async def async_acquire(self, num_tokens=0):
+        """Let everything through."""
+
+
+def test_a_store_of_llama_indexs_that_is_full_is_one_warning(lines, emulator):
+    options = {"api_key": KEY, "api_base": emulator.base_url, "embeddings_cache": FullStore()}
+    with OpenRouterEmbedding(MODEL, **options) as made:
+        made.get_text_embedding_batch(TEXTS)
+    assert events(lines()) == [("llama_index_openrouter_embed", "WARNING", "cache")]
+    assert extras(lines()[0])["kind"] == "OSError"
+
+
+def test_what_cannot_be_pickled_is_one_warning(lines):
+    with OpenRouterEmbedding(MODEL, api_key=KEY, rate_limiter=Locked()) as made:
+        pickle.dumps(made)
+    assert events(lines()) == [("llama_index_openrouter_embed", "WARNING", "pickle")]
+
+
+def test_a_usage_handler_that_fails_is_one_warning(lines, emulator, monkeypatch):
+    def explode(*_, **__):
+        raise RuntimeError("a private text")
+
+    with (
+        OpenRouterEmbeddings(model=MODEL, api_key=KEY, base_url=emulator.base_url) as made,
+        get_usage_metadata_callback(),
+    ):
+        monkeypatch.setattr(UsageMetadataCallbackHandler, "on_llm_end", explode)
+        made.embed_documents(TEXTS)
+    assert events(lines()) == [("langchain_openrouter_embed", "WARNING", "usage")]
+    assert extras(lines()[0])["kind"] == "RuntimeError"

@@ -201,6 +201,14 @@ def test_no_span_is_current_between_the_parts_of_a_stream(watch, emulator, monke
             assert not trace.get_current_span().get_span_context().is_valid
 
 
+def test_what_is_handed_in_as_a_batch_makes_no_span_and_says_its_cost_itself(watch, emulator):
+    with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
+        job = made.submit(TEXTS).wait()
+        assert len(job.result()) == 2
+        assert job.usage.total_tokens > 0
+    assert (watch.ours, watch.metrics) == ([], {})
+
+
 def test_a_result_with_failures_is_no_error_but_counts_them(watch, special):
     server = special(faults=failing(403, 2))
     with EmbeddingClient(MODEL, api_key=KEY, base_url=server.base_url, max_batch_inputs=1,
