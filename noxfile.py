@@ -4,6 +4,7 @@ Rules of this file:
 - A session makes an environment of its own and installs the package as its users do.
 - Each session checks one thing; `.ci/run` strings them together and adds nothing of its own.
 - An interpreter is a command `python3.X` on the PATH or under pyenv; no place is named here.
+- Environments are filled by uv where there is one: ten of them, each in seconds instead of minutes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUPPORTED: Final = ("3.10", "3.11", "3.12", "3.13")
+WORKERS: Final = ("-n", "2", "--dist", "worksteal")
+"""Tests wait more than they work, so two processes take little more than half of the time."""
 FRAMEWORKS: Final = {"langchain": "langchain-core", "llama-index": "llama-index-core"}
 
 
@@ -71,6 +74,7 @@ os.environ["PATH"] = os.pathsep.join(
 )
 nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.error_on_missing_interpreters = True
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
 def clean(session: nox.Session) -> None:
@@ -83,8 +87,8 @@ def clean(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The fast suite, on each Python."""
     clean(session)
-    session.install(".[test]")
-    session.run("pytest", "-q", *session.posargs)
+    session.install(".[test]", _required("dev", "pytest-xdist"))
+    session.run("pytest", "-q", *WORKERS, *session.posargs)
 
 
 @nox.session
@@ -93,9 +97,17 @@ def slow(session: nox.Session) -> None:
     clean(session)
     session.install(".[dev,stores]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "", *WORKERS, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session
+def machines(session: nox.Session) -> None:
+    """Columns embedded on Ray, Spark (which needs Java) and Dask, in local mode."""
+    clean(session)
+    session.install(".[ray,test]", "dask[dataframe]", "pyspark>=4")
+    session.run("pytest", "-q", "-m", "", "tests/machines", *session.posargs)
 
 
 @nox.session
@@ -152,11 +164,11 @@ def oldest(session: nox.Session) -> None:
     """Both adapters with the oldest frameworks that the package declares."""
     clean(session)
     declared = [_required(extra, name) for extra, name in FRAMEWORKS.items()]
-    session.install(".[test]", *(re.sub(">=([^,]+).*", r"==\1", each) for each in declared))
+    pinned = [re.sub(">=([^,]+).*", r"==\1", each) for each in declared]
+    session.install(".[test]", _required("dev", "pytest-xdist"), *pinned)
     # Frameworks of that age warn with the newest pydantic, so warnings are not errors here.
-    session.run(
-        "pytest", "-q", "-o", "filterwarnings=default", "tests/langchain", "tests/llama_index"
-    )
+    warned = ("-o", "filterwarnings=default")
+    session.run("pytest", "-q", *WORKERS, *warned, "tests/langchain", "tests/llama_index")
 
 
 if __name__ == "__main__":

@@ -97,8 +97,10 @@ def late(world: World, case: Case) -> float:
     """Return the places that the last worker holds, as a share of its fair one."""
     begin, end = case.stretch
     met = [one for one in world.server.seen if one.status == 200 and begin <= one.at < end]
-    mine = sum(one.worker == len(world.workers) - 1 for one in met)
-    return mine * len(world.workers) / max(1, len(met))
+    weights = [one.tokens if world.counts_tokens else 1 for one in met]
+    last = len(world.workers) - 1
+    mine = sum(weight for one, weight in zip(met, weights, strict=True) if one.worker == last)
+    return mine * len(world.workers) / max(1, sum(weights))
 
 
 def seconds(case: Case) -> list[float]:

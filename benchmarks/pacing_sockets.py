@@ -5,7 +5,7 @@ Rules of this file:
   chance, as on a network.
 - It takes as long as it says: nothing here is virtual.
 
-Usage: python benchmarks/pacing_sockets.py [1 | 8 | latecomer | open]
+Usage: python benchmarks/pacing_sockets.py [1 | 8 | latecomer]
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ async def work(port: int, number: int, begin: float, end: float, options: dict) 
                 await client.embed(texts, deadline=max(0.5, end - time.monotonic()))
             except EmbeddingError as error:
                 if type(error).__name__ != "DeadlineExceededError":
-                    died.append(str(error))
+                    died.append(f"{end - time.monotonic():.1f} s before its deadline: {error}")
     return died
 
 
@@ -103,7 +103,7 @@ def run(name: str, port: int) -> dict:
     ours.send("stop")
     seen = ours.recv()
     server.join(5)
-    return figures(seen, start, stretch, clients) | {"died": len(died)}
+    return figures(seen, start, stretch, clients) | {"died": died}
 
 
 def figures(seen: list, start: float, stretch: tuple[int, int], clients: int) -> dict:

@@ -15,7 +15,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.core.wire import Abort, Reply, Send, Wait
 from openrouter_embed.engine import make_engine
 from openrouter_embed.errors import EmbeddingError
@@ -72,6 +71,7 @@ class Seen:
     worker: int
     status: int
     end: float
+    tokens: int
 
 
 class Bucket:
@@ -111,7 +111,7 @@ class Server:
         if status == 200:
             end += self.road.service * self.dice.uniform(1 - self.road.wobble, 1 + self.road.wobble)
             heapq.heappush(self._ends, end)
-        self.seen.append(Seen(now, worker, status, end))
+        self.seen.append(Seen(now, worker, status, end, tokens))
         return end, status
 
     def _judge(self, now: float, tokens: int) -> int:
@@ -204,6 +204,11 @@ class World:
         self._events: list[tuple[float, int, object]] = []
         self._order = itertools.count()
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the server's limit is one of tokens."""
+        return self.limits.tokens < float("inf")
+
     def add(
         self,
         workers: int,
@@ -288,7 +293,10 @@ class Score:
 def score(world: World, begin: float, end: float) -> Score:
     """Judge a stretch of a run, as the server saw it."""
     met = [one for one in world.server.seen if begin <= one.at < end]
-    shares = Counter(one.worker for one in met if one.status == 200)
+    shares: Counter[int] = Counter()
+    for one in met:
+        # Requests differ in size, so that what counts of them is what the limit counts.
+        shares[one.worker] += (one.status == 200) * (one.tokens if world.counts_tokens else 1)
     served = [shares[worker.number] for worker in world.workers]
     return Score(
         used=_used(world, begin, end, sum(served)),
@@ -296,7 +304,7 @@ def score(world: World, begin: float, end: float) -> Score:
         jain=sum(served) ** 2 / max(1, len(served) * sum(x * x for x in served)),
         starved=served.count(0),
         died=len(world.died),
-        served=sum(served) / (end - begin),
+        served=sum(one.status == 200 for one in met) / (end - begin),
     )
 
 
@@ -309,10 +317,5 @@ def _used(world: World, begin: float, end: float, served: int) -> float:
             if one.status == 200 and one.end > begin and one.at < end
         )
         return busy / limits.places / (end - begin)
-    rate = min(limits.rate, limits.tokens / MINUTE / _tokens(world))
+    rate = limits.tokens / MINUTE if world.counts_tokens else limits.rate
     return served / (end - begin) / rate
-
-
-def _tokens(world: World) -> float:
-    """Return the tokens of a request, as the clients estimate them."""
-    return estimate_tokens(world.workers[0].inputs[0])

@@ -5,7 +5,7 @@ Rules of this file:
 - Text `bench 000017 …` gets vector 17 modulo the pool, so a client's vectors can be checked.
 - Latency is per request and per text; nothing else is ever slow on purpose.
 
-Usage: python benchmarks/stand_in.py PORT WIDTH LATENCY LATENCY_PER_TEXT [gzip] [long]
+Usage: python benchmarks/stand_in.py PORT WIDTH LATENCY LATENCY_PER_TEXT [gzip] [long] [admit=N]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import functools
 import json
 import struct
 import sys
+import time
 import zlib
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 POOL = 512
 LONG = "long" in sys.argv[5:]
 """Whether floats are written with all their digits."""
+ADMIT = next((int(word[6:]) for word in sys.argv[5:] if word.startswith("admit=")), 1 << 30)
+"""Requests that are served at once; one more is refused with 429."""
+REFUSAL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 48\r\n\r\n{"error":{"code":429,"message":"Slow down now"}}'
+)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
 
 
@@ -80,11 +87,17 @@ class StandIn(asyncio.Protocol):
     def _request(self, body: bytes) -> None:
         server = self._server
         server.requests += 1
+        if not body:
+            self._write(json.dumps(server.counts()).encode())
+            return
+        if server.in_flight >= ADMIT:
+            server.refused += 1
+            if self._transport is not None:
+                self._transport.write(REFUSAL)
+            return
+        server.pass_time()
         server.in_flight += 1
         server.peak = max(server.peak, server.in_flight)
-        if not body:
-            self._finish(json.dumps(server.counts()).encode())
-            return
         order = _decode(body)
         texts = [order.input] if isinstance(order.input, str) else order.input
         delay = server.latency + server.per_text * len(texts)
@@ -95,7 +108,12 @@ class StandIn(asyncio.Protocol):
             self._finish(answer)
 
     def _finish(self, answer: bytes) -> None:
+        self._server.pass_time()
         self._server.in_flight -= 1
+        self._server.last = self._server.since
+        self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             extra = b"Content-Encoding: gzip\r\n" if answer[:2] == b"\x1f\x8b" else b""
             self._transport.writelines([HEAD % (extra, len(answer)), answer])
@@ -106,15 +124,38 @@ class Answers:
 
     def __init__(self, width: int, latency: float, per_text: float, *, zipped: bool) -> None:
         self.latency, self.per_text, self._zipped = latency, per_text, zipped
-        self.requests = self.in_flight = self.peak = self.connections = 0
+        self.requests = self.in_flight = self.peak = self.connections = self.refused = 0
+        self.texts = 0
+        self.busy = self.since = 0.0
+        """Requests in flight, summed over the seconds; the moment up to which they are."""
+        self.first = self.last = 0.0
+        """The moments of the first request with texts, and of the last answer to one."""
         self._width = width
 
-    def counts(self) -> dict[str, int]:
+    def pass_time(self) -> None:
+        """Sum up until now what is in flight."""
+        now = time.monotonic()
+        self.busy += self.in_flight * (now - self.since)
+        self.since = now
+
+    def counts(self) -> dict[str, float]:
         """Return the counts so far, for the benchmark to print."""
-        return {"requests": self.requests, "peak": self.peak, "connections": self.connections}
+        return {
+            "requests": self.requests,
+            "peak": self.peak,
+            "connections": self.connections,
+            "refused": self.refused,
+            "texts": self.texts,
+            "busy": self.busy,
+            "in_flight": self.in_flight,
+            "span": self.last - self.first,
+            "now": time.monotonic(),
+        }
 
     def answer(self, texts: list[str], encoding: str) -> bytes:
         """Return the body for these texts."""
+        self.texts += len(texts)
+        self.first = self.first or time.monotonic()
         numbers = [int(text[6:13]) % POOL for text in texts]
         seams = [b"%d}," % at for at in range(len(texts) - 1)]
         seams.append(b"%d%b" % (len(texts) - 1, _tail(50 * len(texts))))

@@ -57,9 +57,14 @@ KEY_PATH: Final = "/key"
 
 
 class Engine:
-    """The state behind a client; see the head of this file."""
+    """The state behind a client; see the head of this file.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: What the client was told.
+        ledger: A ledger of the maker's own, where several clients share a limit.
+    """
+
+    def __init__(self, settings: Settings, ledger: Ledger | None = None) -> None:
         self.settings = settings
         self.connections = Connections(settings)
         self._news = LimiterNews(settings.limiter)
@@ -67,7 +72,7 @@ class Engine:
         self.known_models: list[ModelInfo] = []
         self._usage: Usage | None = None
         self._memory: ModelMemory | None = None
-        self._ledger: Ledger | None = None
+        self._ledger = ledger
         self._keeper: Keeper | None = None
         self._calls: dict[tuple[str | None, str, bool], Call] = {}
         self._reset()

@@ -143,7 +143,7 @@ class InvalidResponseError(EmbeddingError):
 
     Attributes:
         reason: One of `content`, `json`, `data`, `count`, `index`, `dimension`, `not_finite`,
-            `base64`, `unbelieved`, `component`, `empty`.
+            `base64`, `unbelieved`, `component`, `empty`; of a batch also `missing`, `doubled`.
         index: Position of the offending item within its request, where there is one.
     """
 

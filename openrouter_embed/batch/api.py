@@ -6,6 +6,7 @@ OpenRouter calls it a beta, and its two descriptions differ. What is uncertain s
   `/api/beta`; the newer is tried first;
 - limits: none is documented, so we stay well below those of OpenAI's batches (50,000 requests,
   200 MB);
+- results: every description has them within a batch that has ended, the newest in pages as well;
 - `dimensions` and `user` within a request are not mentioned; OpenAI's batches take them;
 - `encoding_format` is not mentioned either, so it is sent only where the caller chose one.
 
@@ -17,6 +18,7 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from openrouter_embed.core.codec import encode, trim
+from openrouter_embed.core.problem import hide_keys
 from openrouter_embed.errors import InvalidResponseError
 from openrouter_embed.guard import printable
 
@@ -83,6 +86,23 @@ def roots(settings: Settings) -> Sequence[str | None]:
 def one(batch_id: str) -> str:
     """Return the path of one batch."""
     return f"{PATH}/{batch_id}"
+
+
+PAGE: Final = 200
+"""Results asked for at a time, where they come in pages."""
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + "-._~")
+
+
+def page(batch_id: str, cursor: str | None) -> str:
+    """Return the path of a page of results.
+
+    Pages are asked for where a batch that has results does not show them.
+    """
+    path = f"{PATH}/{batch_id}/results?limit={PAGE}"
+    if cursor is None:
+        return path
+    pairs = ((chr(byte), byte) for byte in cursor.encode())
+    return path + "&cursor=" + "".join(c if c in _PLAIN else f"%{n:02X}" for c, n in pairs)
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.:~@=+,;!$*-]{1,200}")
@@ -299,7 +319,7 @@ def _bare(model: str) -> str:
 def _problem(value: object) -> str:
     table = _table(value)
     said = value if isinstance(value, str) else table.get("message") or table.get("code")
-    return "" if said is None else printable(said)
+    return "" if said is None else hide_keys(printable(said))
 
 
 def _moment(value: object) -> float | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from openrouter_embed.batch import api
 from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
-from openrouter_embed.batch.reader import NameReader, ResultReader, by_key
+from openrouter_embed.batch.reader import Judge, NameReader, PageReader, ResultReader, by_key
 from openrouter_embed.batch.watching import refresh_one
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.errors import BatchError, EmbeddingError, NotFoundError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openrouter_embed.result import EmbeddingResult
 
     Matrix = NDArray[np.float32]
+    Page = tuple[list[bytes], str | None]  # results, and where the next page begins
 
 
 class Shelf(Protocol):
@@ -104,34 +105,61 @@ class Collection:
         if batch.state.status in api.NOT_THERE or not batch.id:
             self._fail(batch, _why(batch))
             return
+        judge = Judge(
+            by_key(self._desk.record.keys, batch.units),
+            self._rows,
+            self._desk.settings.key_origin,
+        )
+        try:
+            yield from self._read_results(batch, judge)
+        except NotFoundError as error:
+            self._fail(batch, error)
+            return
+        judge.settle(batch.state)
+        if batch.state.final:
+            self._bill(batch, judge)
+        if judge.good:
+            yield Do(lambda: self._keep(judge.good, batch.state.provider))
+        if batch.state.status != api.COMPLETED:
+            self._fail(batch, _why(batch))
+
+    def _read_results(self, batch: Batch, judge: Judge) -> Dialogue[None]:
         reader: ResultReader | None = None
 
         def open_reader() -> ResultReader:
             nonlocal reader
-            units = by_key(self._desk.record.keys, batch.units)
-            reader = ResultReader(units, self._rows, self._desk.settings.key_origin, reader)
+            reader = ResultReader(judge, reader)
             return reader
 
         try:
             yield from refresh_one(self._desk, batch, reader=open_reader)
-        except NotFoundError as error:
-            self._fail(batch, error)
-            return
         except EmbeddingError:
             if reader is not None:
                 reader.stop()
+            judge.begin()
             raise
-        good = [] if reader is None else reader.good
-        if reader is not None and batch.state.final:
-            self._bill(batch, reader)
-        if good:
-            yield Do(lambda: self._keep(good, batch.state.provider))
-        if batch.state.status != api.COMPLETED:
-            self._fail(batch, _why(batch))
+        if batch.state.final and batch.state.completed and not judge.seen:
+            yield from self._read_pages(batch, judge)
 
-    def _bill(self, batch: Batch, reader: ResultReader) -> None:
-        told = batch.usage if batch.state.usage is not None else reader.usage or Usage()
-        usage = dataclasses.replace(told, requests=1, inputs=len(reader.good))
+    def _read_pages(self, batch: Batch, judge: Judge) -> Dialogue[None]:
+        """Read results that the batch does not show; where there are no pages, there are none."""
+        cursor: str | None = None
+        while True:
+            path = api.page(batch.id, cursor)
+            try:
+                page: Page = yield from self._desk.find(path, sink=PageReader)
+            except NotFoundError:
+                return
+            items, following = page
+            for item in items:
+                judge.item(item)
+            if following is None or following == cursor:
+                return
+            cursor = following
+
+    def _bill(self, batch: Batch, judge: Judge) -> None:
+        told = batch.usage if batch.state.usage is not None else judge.usage or Usage()
+        usage = dataclasses.replace(told, requests=1, inputs=len(judge.good))
         self._rows.usage += usage
         self._on_usage(batch.id, usage)
 
@@ -175,7 +203,8 @@ class Collection:
         record, rows = self._desk.record, self._rows
         rows.asked, rows.space = record.model, record.space
         listed = (on_error or record.on_error) == "return"
-        error = rows.culprits() if rows.failures and not listed else None
+        failed = rows.failures and not listed
+        error = rows.culprits("have no vector") if failed else None
         wish = record.normalize
         normalize = wish if isinstance(wish, bool) else rows.unit is False
         result = rows.result(None, normalize=normalize)
@@ -226,7 +255,7 @@ def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
         return reader
 
     yield from refresh_one(desk, batch, reader=open_reader)
-    if batch.state.status != api.COMPLETED:
+    if batch.state.status != api.COMPLETED and not reader.names:
         raise _why(batch)
     if not reader.names:
         raise BatchError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -45,13 +45,17 @@ def read(path: str | os.PathLike[str]) -> Record:
     """
     shown = os.fspath(path)
     try:
-        tree: Any = msgspec.json.decode(pathlib.Path(path).read_bytes())
+        content = pathlib.Path(path).read_bytes()
     except OSError as error:
         why = error.strerror
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        tree, why = None, ""
     else:
-        why = ""
-    if why:
-        raise ConfigurationError(f"The job's file {shown} cannot be read: {why}.")
-    return of_dict(tree if isinstance(tree, dict) else {}, f"The file {shown}")
+        return of_dict(_table(content), f"The file {shown}")
+    raise ConfigurationError(f"The job's file {shown} cannot be read: {why}.")
+
+
+def _table(content: bytes) -> dict[str, Any]:
+    try:
+        tree: object = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}

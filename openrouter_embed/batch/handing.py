@@ -21,7 +21,8 @@ from openrouter_embed.batch.submitting import submit
 from openrouter_embed.clock import monotonic
 from openrouter_embed.core.call import make_call
 from openrouter_embed.engine import check_call
-from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.errors import APIError, EmbeddingError
+from openrouter_embed.notices import warn
 from openrouter_embed.options.space import Keys
 from openrouter_embed.prices import prices_for_limit
 
@@ -62,6 +63,7 @@ class Handing:
         self._settings = settings
         self._plan = plan
         self._path = save_to
+        self._saved = False
         self._end = None if settings.deadline is None else monotonic() + settings.deadline
         self._prices: Prices | None = None
         if settings.max_cost is not None:
@@ -118,15 +120,24 @@ class Handing:
         return None if self._end is None else max(0.0, self._end - monotonic())
 
     def _save(self) -> None:
-        if self._path is not None:
+        if self._path is None:
+            return
+        try:
             files.write(self.record, self._path)
+        except OSError as error:
+            if not self._saved:  # nothing is sent yet
+                raise
+            warn(f"The job's file could not be written: {error.strerror}.", UserWarning)
+        self._saved = True
 
     def _note_unsent(self, units: Sequence[int], error: EmbeddingError) -> None:
         """Let inputs that no batch holds say why, when they are asked for."""
         taken = {unit for batch in self.record.batches for unit in batch.units}
         left = [unit for unit in units if unit not in taken]
         if left:
-            state = State(status=api.UNSENT, error=error.message)
+            # What a server says may quote a text, and this goes into a file.
+            said = f"The server answered {error.status}." if isinstance(error, APIError) else None
+            state = State(status=api.UNSENT, error=said or error.message)
             self.record.batches.append(Batch("", left, state))
 
     def _cost(self, units: Iterable[int]) -> float:

@@ -39,7 +39,7 @@ class StateReader:
 
     def __init__(self) -> None:
         self.taken = 0
-        self._splitter = Splitter(self._item, self._enough)
+        self._splitter = Splitter(self._item, enough=self._enough)
         self._early: Mapping[str, Any] | None = None
         self._doubt: InvalidResponseError | None = None
 
@@ -54,7 +54,7 @@ class StateReader:
             self._splitter.feed(piece)
         except InvalidResponseError as error:
             self._doubt = error
-        return self._doubt is None and not self._splitter.over
+        return self._doubt is None and self._early is None
 
     def finish(self) -> State:
         """Return the batch's state.
@@ -132,81 +132,69 @@ def _read_line(item: bytes) -> _Line:
         return _Line()
 
 
-class ResultReader(StateReader):
-    """Reads a batch's results into rows.
+class Judge:
+    """Judges the results of one batch, one by one, and settles every input of it.
 
     Args:
         units: Key → the distinct input that it names, for those of the batch.
         rows: Where vectors go.
         key_origin: As `judge` wants it.
-        before: The reader of an earlier attempt, if there was one.
     """
 
-    patient = True
-
-    def __init__(
-        self,
-        units: Mapping[str, int],
-        rows: Collector,
-        key_origin: str,
-        before: ResultReader | None = None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, units: Mapping[str, int], rows: Collector, key_origin: str) -> None:
         self._units = units
         self._rows = rows
         self._key_origin = key_origin
-        self._seen: set[int] = set()
+        self._there = {unit for unit in units.values() if rows.has(unit)}
         self._doubled: set[int] = set()
         self._failed: dict[int, EmbeddingError] = {}
         self._foreign = 0
+        self.seen: set[int] = set()
+        """Inputs that have a result."""
         self.good: list[int] = []
-        """Inputs that have a vector, once all was read."""
+        """Inputs that have a vector out of this batch, once all is settled."""
         self.usage: Usage | None = None
         """The sum of what the results say they cost, where any says so."""
-        if before is not None:
-            before.stop()
-        self._there = {unit for unit in units.values() if rows.has(unit)}
 
-    def stop(self) -> None:
-        """Take back what an answer brought that was not read to its end."""
-        self._doubt = InvalidResponseError("The answer was given up.", reason="json")
-        self._rows.take_back(self._seen - self._there)
+    def begin(self) -> None:
+        """Start anew: take back what an answer brought that was not read to its end."""
+        self._rows.take_back(self.seen - self._there)
+        self.seen, self._doubled = set(), set()
+        self._failed.clear()
+        self._foreign, self.usage = 0, None
 
-    def finish(self) -> State:
-        """Settle every input that has a result, or should have; return the batch's state."""
-        state = super().finish()
+    def settle(self, state: State) -> None:
+        """Let every input that has a result, or should have, be good or a failure."""
         self._rows.take_back(self._doubled - self._there)
-        due = self._seen if state.status != COMPLETED else self._units.values()
+        due = self.seen if state.status != COMPLETED else self._units.values()
         for unit in sorted({*due} - self._there):
             error = self._trouble(unit)
             if error is None:
                 self.good.append(unit)
             else:
                 self._rows.fail([unit], error)
-        return state
 
     def _trouble(self, unit: int) -> EmbeddingError | None:
         if unit in self._doubled:
             message = "The batch has several results for this input, so none is believed."
             return InvalidResponseError(message, reason="doubled")
-        if unit in self._seen:
+        if unit in self.seen:
             return self._failed.get(unit)
         more = f" {self._foreign} results name no input of it." if self._foreign else ""
         message = f"The batch is completed and has no result for this input.{more}"
         return InvalidResponseError(message, reason="missing")
 
-    def _item(self, item: bytes) -> None:
-        if self._doubt is not None:  # another attempt reads by now
-            return
+    def item(self, item: bytes) -> None:
+        """Take in a result."""
         line = _read_line(item)
         named = read_custom_id(line.custom_id)
         unit = None if named is None else self._units.get(named[1])
         if unit is None:
             self._foreign += 1
-        elif unit in self._seen:
+        elif unit in self.seen:
             self._doubled.add(unit)
         else:
-            self._seen.add(unit)
+            self.seen.add(unit)
             self._judge(unit, line, item)
 
     def _judge(self, unit: int, line: _Line, item: bytes) -> None:
@@ -233,10 +221,72 @@ class ResultReader(StateReader):
             spent = self._rows.accept(range(unit, unit + 1), body)
         except InvalidResponseError as doubt:
             # An error within a success is that error.
-            raise judge(
-                Reply(200, {}, body), doubt=doubt, key_origin=self._key_origin
-            ).error from None
+            verdict = judge(Reply(200, {}, body), doubt=doubt, key_origin=self._key_origin)
+            raise verdict.error from None
         self.usage = spent if self.usage is None else self.usage + spent
+
+
+class ResultReader(StateReader):
+    """Reads a batch with its results.
+
+    Args:
+        judge: Judges them; begins anew.
+        before: The reader of an earlier attempt, if there was one.
+    """
+
+    patient = True
+
+    def __init__(self, judge: Judge, before: ResultReader | None = None) -> None:
+        super().__init__()
+        self._judge = judge
+        if before is not None:
+            before.stop()
+        judge.begin()
+
+    def stop(self) -> None:
+        """Take in nothing more."""
+        self._doubt = InvalidResponseError("The answer was given up.", reason="json")
+
+    def _item(self, item: bytes) -> None:
+        if self._doubt is None:  # else another attempt reads by now
+            self._judge.item(item)
+
+
+class PageReader:
+    """Reads a page of results, which are judged once it is whole."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._items: list[bytes] = []
+        self._splitter = Splitter(self._items.append, key=b"data")
+        self._doubt: InvalidResponseError | None = None
+
+    def begin(self, status: int) -> bool:
+        """Want the body of a success alone."""
+        return status == 200
+
+    def feed(self, piece: bytes) -> bool:
+        """Take a piece; return whether more is wanted."""
+        self.taken += len(piece)
+        try:
+            self._splitter.feed(piece)
+        except InvalidResponseError as error:
+            self._doubt = error
+        return self._doubt is None
+
+    def finish(self) -> tuple[list[bytes], str | None]:
+        """Return the results, and where the next page begins if there is one.
+
+        Raises:
+            InvalidResponseError: The answer was no page.
+        """
+        if self._doubt is not None:
+            raise self._doubt
+        table = read_object(self._splitter.end())
+        if table.get("data") != []:
+            raise InvalidResponseError("The answer is no page of results.", reason="json")
+        cursor = table.get("next_cursor")
+        return self._items, cursor if table.get("has_more") and isinstance(cursor, str) else None
 
 
 def _read_response(text: bytes) -> tuple[int, bytes]:
@@ -280,5 +330,5 @@ def _refused(text: bytes, key_origin: str) -> EmbeddingError:
 
 
 def by_key(keys: Sequence[str], units: Sequence[int]) -> Mapping[str, int]:
-    """Return what a `ResultReader` needs to know of a batch's inputs."""
+    """Return what a `Judge` needs to know of a batch's inputs."""
     return {keys[unit]: unit for unit in units}

@@ -1,4 +1,4 @@
-"""A batch object cut into its frame and its results while it comes, however long it is.
+"""An object cut into its frame and one long list of objects while it comes, however long it is.
 
 Results may be as large as all vectors of a batch written out as text, so no more than one of them
 is held at a time. Numbers are skipped by one search; only quotes and brackets are looked at.
@@ -25,7 +25,7 @@ MAX_ITEM: Final = 8 * 1024 * 1024
 
 _OUTSIDE: Final = re.compile(rb'["{}\[\]]')
 _INSIDE: Final = re.compile(rb'["\\]')
-_RESULTS: Final = re.compile(rb'"results"[ \t\r\n]*:[ \t\r\n]*\Z')
+_NAMED: Final = rb'"%b"[ \t\r\n]*:[ \t\r\n]*'
 _WHITE: Final = b" \t\r\n"
 _QUOTE, _BACKSLASH = b'"\\'
 _OPENING: Final = frozenset(b"{[")
@@ -33,16 +33,22 @@ _BRACE: Final = ord("{")
 
 
 class Splitter:
-    """Cuts one batch object; see the head of this file.
+    """Cuts one object; see the head of this file.
 
     Args:
         on_item: Told of each result, as its bytes.
+        key: Names the list of results.
         enough: Asked once where the results begin, with the frame so far; `True` ends it there.
     """
 
     def __init__(
-        self, on_item: Callable[[bytes], None], enough: Callable[[bytes], bool] = lambda _: False
+        self,
+        on_item: Callable[[bytes], None],
+        *,
+        key: bytes = b"results",
+        enough: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
+        self._named = re.compile(_NAMED % key)
         self._on_item = on_item
         self._enough = enough
         self._frame = bytearray()
@@ -65,6 +71,9 @@ class Splitter:
         Raises:
             InvalidResponseError: This is no batch object.
         """
+        if self.over:
+            _check_white(piece)
+            return
         start, at = 0, self._skip
         self._skip = max(0, at - len(piece))
         while not self.over:
@@ -106,13 +115,13 @@ class Splitter:
         return start
 
     def _names_results(self, piece: bytes, start: int, at: int) -> bool:
-        """Whether the list that begins here is the value of the key `results`."""
+        """Whether the list that begins here is the one to be cut."""
         ahead = self._string - len(self._frame)
         if ahead >= 0:  # the last string began within this piece
             text = piece[start + ahead : at - 1]
         else:
             text = bytes(self._frame[self._string :]) + piece[start : at - 1]
-        return _RESULTS.fullmatch(text) is not None
+        return self._named.fullmatch(text) is not None
 
     def _begin_results(self) -> None:
         if self._met:
@@ -144,8 +153,7 @@ class Splitter:
             return at - 1
         if not self._depth:
             self._take(piece[start:at])
-            if piece[at:].strip(_WHITE):
-                raise _odd()
+            _check_white(piece[at:])
             self.over = True
             return len(piece)
         return start
@@ -169,6 +177,11 @@ class Splitter:
         if not self.over:
             raise InvalidResponseError("The answer ends within a batch.", reason="json")
         return bytes(self._frame)
+
+
+def _check_white(rest: bytes) -> None:
+    if rest.strip(_WHITE):
+        raise _odd()
 
 
 def _odd() -> InvalidResponseError:

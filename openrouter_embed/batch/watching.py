@@ -78,7 +78,8 @@ def refresh_one(
     if not batch.id:
         return
     try:
-        batch.state = yield from desk.find(api.one(batch.id), sink=reader, after=after)
+        state: State = yield from desk.find(api.one(batch.id), sink=reader, after=after)
+        batch.state = state
     except NotFoundError as error:
         raise _unknown(batch, error) from None
     except APIError as error:

@@ -8,7 +8,7 @@ In reading order:
 - `wire`: the whole language between core and shells. `call`, `callbacks`: what one call was told.
 - `plan`, `tokens`, `bill`: inputs into distinct units with a role applied, into request bodies,
   and what they will cost.
-- `job`: one call, step by step; `fetch`: one `GET`. A job stands on
+- `job`: one call, step by step; `fetch`: one exchange that embeds nothing. A job stands on
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
   `hunt` (who is to blame), `retry` (when to try again),
   `kept` (what the cache has, and what other calls are buying).

@@ -267,16 +267,16 @@ class Collector:
             done=self.settled * total // max(1, self.count), total=total, usage=self.usage
         )
 
-    def culprits(self) -> EmbeddingError:
-        """Return one error for all refused inputs, which names them by index."""
+    def culprits(self, what: str = "were refused") -> EmbeddingError:
+        """Return one error for all inputs that failed, which names them by index."""
         positions = self.plan.positions()
         bad = sorted(at for unit in self.failures for at in positions[unit])
         # What is raised carries a result, what is listed does not.
         error = copy.copy(self.failures[min(self.failures)])
         if self.plan.count > 1:
             shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
-            refused = f"{len(bad)} of {self.plan.count} inputs were refused (index {shown})"
-            error.message = f"{refused}: {error}"
+            failed = f"{len(bad)} of {self.plan.count} inputs {what} (index {shown})"
+            error.message = f"{failed}: {error}"
             error.args = (error.message,)
         return error
 

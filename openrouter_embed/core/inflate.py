@@ -73,6 +73,9 @@ POURED: Final = 262_144
 _STRETCH: Final = 4 * 1024 * 1024
 """Bytes that one piece may become before it is handed on."""
 
+_HEAD: Final = 2
+"""Bytes by which zlib tells whether a stream has a head."""
+
 
 class Inflow:
     """Hands a long body on to a sink as it comes, decompressed.
@@ -85,6 +88,7 @@ class Inflow:
         self._sink = sink
         self._name = encoding.strip().lower()
         self._stream: Any = None
+        self._head = b""
         if self._name not in ("", "identity") and self._name not in MODES:
             raise ContentError(self._name)
 
@@ -102,13 +106,18 @@ class Inflow:
             raise ContentError(self._name) from None
 
     def _inflate(self, piece: bytes) -> bool:
+        if self._stream is None:
+            piece = self._head = self._head + piece
+            if len(piece) < _HEAD:
+                return True
         while piece:
             out = self._first(piece) if self._stream is None else self._more(piece)
             if out and not self._sink.feed(out):
                 return False
-            if self._stream.unused_data:
+            stream: Any = self._stream
+            if stream.unused_data:
                 raise ContentError(self._name)
-            piece = self._stream.unconsumed_tail
+            piece = stream.unconsumed_tail
         return True
 
     def _more(self, piece: bytes) -> bytes:

@@ -46,7 +46,7 @@ class Request:
 
     Attributes:
         id: Unique within one job.
-        method: `POST` or `GET`.
+        method: `POST`, `GET` or `DELETE`.
         path: Path below the base URL, such as `/embeddings`.
         body: The JSON bytes; empty for `GET`.
         headers: Headers of this request alone, such as its attempt number.

@@ -46,7 +46,7 @@ from openrouter_embed.route import find_route
 from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
 from openrouter_embed.shells.shared import FramingError, Table, check_head
-from openrouter_embed.shells.workers import Workers
+from openrouter_embed.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -323,7 +323,7 @@ def test_what_the_router_says_of_a_model_is_kept_and_its_advice_told(emulate, fa
 
 def test_a_404_that_is_worth_it_is_tried_again(emulate, face):
     reply = unavailable(404, code="temporarily_unavailable", retryable=True, retry_after=0)
-    assert caught_from(emulate, face, reply, times=2) == (None, 3)
+    assert caught_from(emulate, face, reply, times=1) == (None, 2)
 
 
 def test_a_429_that_is_not_worth_it_is_final(emulate, face):

@@ -12,6 +12,7 @@ from api_schema import REQUEST, RESPONSE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from properties import examples
 
 from openrouter_embed import ImageInput
 from openrouter_embed.emulator import Emulator
@@ -122,7 +123,9 @@ def nulls(value):
 
 
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(120),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(given=inputs, chosen=options)
 def test_any_valid_call_makes_only_bodies_that_the_published_schema_allows(

@@ -11,6 +11,7 @@ import pytest
 from batch_faces import E5, SMALL, VOYAGE
 
 from openrouter_embed import BatchCounts, ImageInput
+from openrouter_embed.batch import files
 from openrouter_embed.emulator import BatchItem
 from openrouter_embed.errors import (
     BatchError,
@@ -139,6 +140,16 @@ def test_ids_alone_give_the_distinct_inputs_in_their_order(make, many):
     np.testing.assert_array_equal(result.vectors, client.embed(texts).vectors)
 
 
+def test_ids_of_a_batch_that_ended_early_give_what_it_has(make, emulate):
+    slow = emulate(batch_seconds=1000)
+    client = make(base_url=slow.base_url)
+    job = client.submit(TEXTS)
+    with pytest.raises(BatchError, match="not done yet"):
+        client.batch(job.ids).result()
+    slow.batches.put(job.ids[0], "expired", completed=2)
+    assert client.batch(job.ids).result().vectors.shape == (2, 1536)
+
+
 def test_a_batch_of_others_cannot_be_put_in_any_place(make, emulate):
     other = emulate(batch_items=lambda name, body: BatchItem(custom_id=f"theirs-{name}"))
     client = make(base_url=other.base_url)
@@ -167,6 +178,28 @@ def test_the_file_holds_no_text_and_no_key(make, tmp_path):
     assert "confidential" not in said
     assert SECRET not in said
     assert json.loads(said)["batches"][0]["id"]
+
+
+def test_a_file_that_cannot_be_written_keeps_anything_from_being_sent(make, em, tmp_path):
+    before = em.batches.ids
+    with pytest.raises(OSError, match="No such file"):
+        make().submit(TEXTS, save_to=tmp_path / "no" / "job.json")
+    assert em.batches.ids == before
+
+
+def test_a_disk_that_fails_later_costs_no_batch(make, tmp_path, monkeypatch):
+    write, times = files.write, []
+
+    def fails(record, path):
+        times.append(path)
+        if len(times) > 1:
+            raise OSError(28, "No space left on device")
+        write(record, path)
+
+    monkeypatch.setattr(files, "write", fails)
+    with pytest.warns(UserWarning, match="No space left"):
+        job = make().submit(TEXTS, save_to=tmp_path / "job.json")
+    assert job.wait().result().ok.all()
 
 
 @pytest.mark.parametrize(
@@ -361,7 +394,7 @@ def test_results_before_the_end_are_an_error_that_holds_what_is_there(make, emul
     slow = emulate(batch_seconds=1000)
     job = make(base_url=slow.base_url).submit(TEXTS, max_batch_inputs=2)
     slow.batches.put(job.ids[0], "completed")
-    with pytest.raises(BatchError, match="`wait` for it") as caught:
+    with pytest.raises(BatchError, match=r"have no vector \(index 3\).*`wait` for it") as caught:
         job.result()
     assert caught.value.status == "validating"
     assert caught.value.result.ok.tolist() == [True, True, True, False]

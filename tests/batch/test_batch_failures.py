@@ -155,7 +155,7 @@ def test_what_was_accepted_before_a_refusal_is_not_lost(make, em, tmp_path):
         result = job.result(on_error="return")
         assert result.ok.tolist() == [True, True, False, False]
         assert result.failures[3].status == "unsent"
-        assert "credit" in str(result.failures[3])
+        assert "402" in str(result.failures[3])
 
 
 def test_the_job_is_returned_all_the_same_where_failures_are_listed(make, em):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from openrouter_embed.batch import api
-from openrouter_embed.batch.reader import NameReader, ResultReader, StateReader
+from openrouter_embed.batch.reader import Judge, NameReader, PageReader, ResultReader, StateReader
 from openrouter_embed.batch.record import Record
 from openrouter_embed.core.collect import Collector
 from openrouter_embed.errors import (
@@ -60,15 +60,32 @@ def rows_of(count=4, width=None):
     return Collector(Record(base_url="", count=count, keys=NAMES[:count]).plan(), width)
 
 
+class Reading:
+    """Answers read one after the other, each by a reader of its own."""
+
+    def __init__(self, *texts, rows=None, width=None):
+        self.rows = rows_of(width=width) if rows is None else rows
+        self.judge = Judge(UNITS, self.rows, "the test")
+        self.reader = None
+        for text in texts:
+            self.reader = ResultReader(self.judge, self.reader)
+            assert self.reader.begin(200)
+            self.reader.feed(text[:150])
+            self.reader.feed(text[150:])
+
+    def finish(self):
+        state = self.reader.finish()
+        self.judge.settle(state)
+        return state
+
+    @property
+    def good(self):
+        return self.judge.good
+
+
 def read(*texts, width=None):
-    """Read answers one after the other, each by a reader of its own; return rows and the last."""
-    rows, reader = rows_of(width=width), None
-    for text in texts:
-        reader = ResultReader(UNITS, rows, "the test", reader)
-        assert reader.begin(200)
-        reader.feed(text[:150])
-        reader.feed(text[150:])
-    return rows, reader
+    reading = Reading(*texts, width=width)
+    return reading.rows, reading
 
 
 def test_results_in_any_order_land_on_their_rows():
@@ -78,7 +95,7 @@ def test_results_in_any_order_land_on_their_rows():
 
     assert (state.status, reader.good) == ("completed", [0, 1, 2, 3])
     np.testing.assert_array_equal(rows.rows_of(range(4)), [vector(at) for at in range(4)])
-    assert reader.usage.prompt_tokens == 12
+    assert reader.judge.usage.prompt_tokens == 12
 
 
 def failure_of(*items, unit=1):
@@ -191,7 +208,14 @@ def test_a_cut_answer_is_no_answer():
     rows, reader = read(whole(*map(item, range(4)))[:-30])
     with pytest.raises(InvalidResponseError):
         reader.finish()
-    reader.stop()
+    reader.judge.begin()
+    assert not rows.delivered
+
+
+def test_a_reader_that_was_given_up_takes_in_nothing_more():
+    rows, reader = read(b"")
+    reader.reader.stop()
+    reader.reader.feed(whole(item(0)))
     assert not rows.delivered
 
 
@@ -199,8 +223,7 @@ def test_vectors_that_are_there_already_stay():
     rows = rows_of()
     mine = np.full((1, 3), 7.0, np.float32)
     rows.recall([1], mine, "", flag="")
-    reader = ResultReader(UNITS, rows, "the test")
-    reader.feed(whole(*map(item, range(4)), item(1)))
+    reader = Reading(whole(*map(item, range(4)), item(1)), rows=rows)
     reader.finish()
     assert reader.good == [0, 2, 3]
     np.testing.assert_array_equal(rows.rows_of([1]), mine)
@@ -223,7 +246,7 @@ def test_results_that_come_before_the_state_are_passed_over():
     text = b'{"results":[{"a":1},{"b":2}],"id":"b","status":"completed"}'
     reader = StateReader()
     assert reader.feed(text[:20])
-    assert not reader.feed(text[20:])
+    assert reader.feed(text[20:])
     assert reader.finish().status == "completed"
 
 
@@ -250,6 +273,34 @@ def test_names_are_read_where_nothing_else_tells_them():
     reader.feed(whole(item(2), item(0), item(1, name="foreign")))
     reader.finish()
     assert sorted(reader.names) == [(0, NAMES[0]), (2, NAMES[2])]
+
+
+def page(*items, **fields):
+    told = {"data": list(items), "has_more": False, "next_cursor": None, "object": "list"}
+    return json.dumps({**told, **fields}).encode()
+
+
+def test_a_page_is_its_results_and_where_the_next_begins():
+    reader = PageReader()
+    assert reader.feed(page(item(1), item(0), has_more=True, next_cursor="2"))
+    items, cursor = reader.finish()
+    assert [json.loads(each)["custom_id"][0] for each in items] == ["1", "0"]
+    assert cursor == "2"
+
+
+@pytest.mark.parametrize("fields", [{}, {"has_more": True}, {"next_cursor": "9"}])
+def test_the_last_page_is_followed_by_none(fields):
+    reader = PageReader()
+    reader.feed(page(item(0), **fields))
+    assert reader.finish()[1] is None
+
+
+@pytest.mark.parametrize("text", [b"<html>", b"{}", b'{"data":3}', b'{"d\\u0061ta":[{}]}', b"]"])
+def test_what_is_no_page_is_refused(text):
+    reader = PageReader()
+    reader.feed(text)
+    with pytest.raises(InvalidResponseError):
+        reader.finish()
 
 
 def test_only_a_success_is_read_as_a_stream():

@@ -99,9 +99,17 @@ def test_no_part_may_be_larger_than_it_can_be(monkeypatch):
             split(text % (b" " * 200))
 
 
+def test_nothing_may_follow_in_a_later_piece():
+    splitter = Splitter(lambda _: None)
+    splitter.feed(b'{"id":"b"}')
+    splitter.feed(b" \n")
+    with pytest.raises(InvalidResponseError):
+        splitter.feed(b"{")
+
+
 def test_where_enough_is_known_nothing_is_read_on():
     seen = []
-    splitter = Splitter(seen.append, lambda frame: frame == b'{"id":"b","results":[')
+    splitter = Splitter(seen.append, enough=lambda frame: frame == b'{"id":"b","results":[')
     splitter.feed(b'{"id":"b","results":[{"a":1},')
     assert splitter.over
     assert not seen

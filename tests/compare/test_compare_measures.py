@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.comparison import measures
 
@@ -66,7 +67,7 @@ def test_a_tie_does_not_push_a_document_behind_worse_ones():
     assert found.tolist() == [[1, 0, 2]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 150))
 def test_ranking_is_by_cosine_whatever_the_lengths_and_k(seed, k):
     asked, known, _ = made(seed, queries=5, documents=60)

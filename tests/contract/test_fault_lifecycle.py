@@ -390,7 +390,7 @@ def test_e9_closing_does_not_wait_long_for_threads_that_hang():
     with no_leaks():
         with (
             mock.patch("socket.getaddrinfo", hang),
-            mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.2),
+            mock.patch("openrouter_embed.workers.JOIN_SECONDS", 0.2),
         ):
             client = EmbeddingClient(**DEFAULTS, base_url="https://slow.invalid/v1")
             with suppress(Exception):
@@ -432,7 +432,17 @@ del client
 }
 
 
-@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+SIMILAR = ("an asynchronous client", "a reference cycle")
+"""The same end of a program as those beside it."""
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(ending, id=name, marks=pytest.mark.slow if name in SIMILAR else ())
+        for name, ending in ENDINGS.items()
+    ],
+)
 def test_e10_a_program_ends_silently_with_work_in_flight(ending):
     act = [stall] if "texts)" in ending or "texts,)" in ending else [good()]
     with FaultServer([act]) as server:

@@ -172,18 +172,18 @@ def test_b6_a_body_may_take_longer_than_connecting(shell):
     """Of itself urllib3 allows sending no more time than connecting."""
 
     def pausing(wire):
-        wire.pause(0.7)
+        wire.pause(0.4)
 
     server = FaultServer(on_accept=[pausing])
     server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     name = "requests_shell" if shell == "requests" else "aiohttp_shell"
     text = "x" * 6_000_000
-    with mock.patch(f"openrouter_embed.shells.{name}.CONNECT_TIMEOUT", 0.3), no_leaks(), server:
+    with mock.patch(f"openrouter_embed.shells.{name}.CONNECT_TIMEOUT", 0.15), no_leaks(), server:
         client = Client(shell, base_url=server.url, max_retries=0)
         began = time.monotonic()
         with client:
             assert client.embed([text], timeout=30, input_type=None).tolist() == [vector(text)]
-    assert time.monotonic() - began > 0.6
+    assert time.monotonic() - began > 0.35
 
 
 def test_a13_time_holds_in_a_tunnel(bundle):
@@ -245,7 +245,7 @@ def test_closing_waits_for_threads_no_longer_than_it_must():
         client = EmbeddingClient(**DEFAULTS)
         transport = client._engine.connections.requests
         transport.start(lambda: (gate.wait(5), done.set()))
-        with mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.05):
+        with mock.patch("openrouter_embed.workers.JOIN_SECONDS", 0.05):
             client.close()
         assert not done.is_set()
         gate.set()

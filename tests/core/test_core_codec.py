@@ -13,6 +13,7 @@ import pytest
 from core_roads import float_road  # noqa: F401 - every test runs by each road
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core import codec
 from openrouter_embed.errors import InvalidResponseError
@@ -404,19 +405,19 @@ def test_any_bytes_are_a_valid_result_or_refused(raw):
 
 
 @given(mutated())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_mutated_answers_are_a_valid_result_or_refused(case):
     check_anything(*case)
 
 
 @given(JSON, st.integers(1, 3))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_json_is_a_valid_result_or_refused(tree, count):
     check_anything(json.dumps(tree).encode("utf-8", "surrogatepass"), count)
 
 
 @given(MATRICES, st.randoms(use_true_random=False), st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_valid_answers_are_restored_exactly(matrix, chance, data):
     order = list(range(len(matrix)))
     chance.shuffle(order)

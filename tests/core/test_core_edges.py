@@ -11,6 +11,7 @@ import pytest
 from core_roads import float_road  # noqa: F401 - every test runs by each road
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core import codec, edges
 from openrouter_embed.errors import InvalidResponseError
@@ -117,7 +118,7 @@ def written(items, ascii_only):
     return ('{"data":[' + ",".join(texts) + '],"model":"m"}').encode()
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(items=ITEMS, changes=CHANGES, ascii_only=st.booleans())
 def test_whatever_an_answer_holds_cutting_it_changes_nothing(items, changes, ascii_only):
     raw = written(items, ascii_only)

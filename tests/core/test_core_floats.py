@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core import floats
 from openrouter_embed.errors import InvalidResponseError
@@ -209,7 +210,7 @@ def test_many_damaged_rows_have_one_outcome(seed):
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_bytes_have_one_outcome(content):
     row = b"[" + content + b"]"
     assert len({repr(by(name, row)) for name in INSTALLED}) == 1

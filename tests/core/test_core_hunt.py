@@ -24,6 +24,7 @@ from core_world import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.errors import (
     BadRequestError,
@@ -56,7 +57,7 @@ def test_culprits_are_found_and_the_others_delivered(bad, on_error):
 
 
 @given(st.integers(2, 64), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_culprit_costs_at_most_two_extra_requests_per_halving(count, data):
     bad = data.draw(st.sets(st.integers(0, count - 1), max_size=3))
     world, job = run(refuses(*bad), count, per_request=64, on_error="return", max_concurrency=1)

@@ -20,6 +20,7 @@ from core_world import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core.call import ATTEMPT_HEADER
 from openrouter_embed.core.ledger import Ledger
@@ -86,7 +87,7 @@ def bound(call):
     concurrency=st.integers(1, 6),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_outcomes_end_every_call_in_order_and_within_all_limits(
     calls, script, then, concurrency, seed
 ):

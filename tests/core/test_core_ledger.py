@@ -9,6 +9,7 @@ import pytest
 from core_world import World, answer, refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core.bill import Prices
 from openrouter_embed.core.ledger import MARGIN, Ledger
@@ -137,7 +138,7 @@ TEXTS = st.text("ab 1Ä", min_size=1, max_size=40)
     outcomes=st.lists(st.sampled_from(["ok", "refused", "lost"]), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_call_lets_a_request_out_that_could_pass_the_limit(
     price, affordable, texts, outcomes, seed
 ):

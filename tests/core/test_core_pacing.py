@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from properties import examples
 
 from openrouter_embed.core import level as rules
 from openrouter_embed.core import pacing
@@ -321,7 +322,7 @@ SIGNALS = st.tuples(st.sampled_from(Signal), st.floats(0.001, 90), st.booleans()
 
 
 @given(st.lists(SIGNALS, max_size=400), st.integers(1, 64))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_limit_stays_between_one_and_the_highest(steps, highest):
     limit = AdaptiveLimit(highest)
     epoch = 0
@@ -599,7 +600,7 @@ class Line(RuleBasedStateMachine):
 
 
 TestLine = Line.TestCase
-TestLine.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestLine.settings = settings(max_examples=examples(100), stateful_step_count=60, deadline=None)
 
 
 def test_a_client_without_history_never_cools():

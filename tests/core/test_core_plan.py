@@ -8,6 +8,7 @@ import pytest
 from core_world import SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed.core.backlog import SMALLEST_SPREAD, Packer
 from openrouter_embed.core.bill import FLAT, Counting, Prices
@@ -152,7 +153,7 @@ UNITS = st.lists(
 
 
 @given(UNITS, st.integers(1, 20), st.integers(1, 60), st.integers(1, 400), st.integers(0, 9))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_every_unit_goes_out_once_in_requests_of_one_kind_within_the_limits(
     units, inputs, tokens, size, spread
 ):

@@ -11,7 +11,7 @@ from openrouter_embed.core.pacing import RETRY_CAPACITY
 from openrouter_embed.errors import ServerError
 
 LATENCY = 0.15
-FAST = range(2)
+FAST = range(1)
 MANY = range(100, 160)
 
 seeds = pytest.mark.parametrize("seed", FAST)
@@ -53,7 +53,7 @@ def settles(places, seed):
 
 
 @seeds
-@pytest.mark.parametrize("places", REQUESTS)
+@pytest.mark.parametrize("places", [1, 4, 20])
 def test_in_flight_settles_at_what_the_server_serves(places, seed):
     settles(places, seed)
 
@@ -185,7 +185,7 @@ def recovers(seed, concurrency):
 
 
 @seeds
-@pytest.mark.parametrize("concurrency", [16, 64])
+@pytest.mark.parametrize("concurrency", [16])
 def test_after_three_seconds_of_outage_the_call_goes_on_at_full_speed(seed, concurrency):
     recovers(seed, concurrency)
 

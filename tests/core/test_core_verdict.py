@@ -11,6 +11,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed import errors, guard
 from openrouter_embed.core import problem, retry
@@ -331,7 +332,7 @@ WORDS = st.text(max_size=40) | st.from_regex(r"\A[-+]?\d{0,12}(\.\d*)?(e\d+)?\Z"
 
 
 @given(WORDS, WORDS, WORDS, st.floats(0, 4e9))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_any_retry_after_is_none_or_a_number_from_0_up(seconds, ms, date, wall):
     headers = {"retry-after": seconds, "retry-after-ms": ms, "date": date}
     found = problem.retry_after(headers, {}, wall)
@@ -402,7 +403,7 @@ HEADERS = st.dictionaries(
 
 
 @given(st.integers(100, 999), TREES.map(lambda tree: {"error": tree}) | TREES, HEADERS)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_no_json_and_no_header_makes_judging_fail(status, tree, headers):
     body = json.dumps(tree).encode("utf-8", "surrogatepass")
     check(judge(status, body=body, headers=headers))

@@ -19,6 +19,7 @@ RESULT = EmbeddingResult(
 COMMON = {"attempts": 3, "retry_after": 1.5, "result": RESULT}
 API = {"status": 503, "http_status": 200, "code": "c", "provider": "P", "detail": {"a": [1]}}
 EXTRA = {
+    errors.BatchError: {"id": "batch_1", "status": "expired"},
     errors.TransportError: {"kind": "reset"},
     errors.DeadlineExceededError: {"kind": "timeout"},
     errors.InvalidResponseError: {"reason": "count", "index": 4},
@@ -40,7 +41,7 @@ def plain(error):
 
 
 def test_the_tree_is_the_documented_one():
-    assert len(CLASSES) == 17
+    assert len(CLASSES) == 18
     for kind in CLASSES:
         assert issubclass(kind, errors.EmbeddingError)
     assert issubclass(errors.ConfigurationError, ValueError)

@@ -161,7 +161,7 @@ def test_every_input_adds_its_share_of_latency():
 
 
 def test_the_white_space_arrives_before_the_vectors_are_ready():
-    with start(latency=0.8) as emulator:
+    with start(latency=0.4) as emulator:
         connection = http.client.HTTPConnection("127.0.0.1", emulator.port)
         body = b'{"model": "%b", "input": "text"}' % SMALL.encode()
         started = time.monotonic()
@@ -173,11 +173,11 @@ def test_the_white_space_arrives_before_the_vectors_are_ready():
         connection.close()
 
     assert first == b"\n         \n"
-    assert early < 0.6
+    assert early < 0.3
 
 
 def test_more_requests_than_the_limit_are_answered_429():
-    with start(latency=0.8, max_in_flight=2, retry_after=3) as emulator:
+    with start(latency=0.4, max_in_flight=2, retry_after=3) as emulator:
         answers = in_parallel(lambda: post(emulator), 5)
 
         refused = [answer for answer in answers if answer.status == 429]

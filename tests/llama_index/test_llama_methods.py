@@ -226,7 +226,7 @@ def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, special):
 
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_num_workers_caps_the_requests_in_flight_of_both_sides(make, special, workers):
-    server = special(latency=0.1)
+    server = special(latency=0.05)
     embedding = make(server=server, num_workers=workers, embed_batch_size=2)
     texts = [f"text {i}" for i in range(12)]
     await asyncio.to_thread(embedding.get_text_embedding_batch, texts)

@@ -20,7 +20,7 @@ OPERATIONAL = {
     "api_key", "encoding_format", "user", "app_url", "app_title", "app_categories",
     "default_headers", "timeout", "deadline", "max_retries", "max_concurrency",
     "max_batch_inputs", "max_batch_tokens", "limiter", "pacer",
-    "max_cost", "cache", "refresh", "cache_only",
+    "max_cost", "batch_root", "cache", "refresh", "cache_only",
     "proxy", "ca_bundle",
     "session", "on_progress", "session_id", "trace", "router_cache", "telemetry",
 }  # fmt: skip

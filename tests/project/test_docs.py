@@ -11,6 +11,7 @@ import shlex
 
 import pytest
 import yaml
+from llama_index.core.instrumentation import get_dispatcher
 
 import langchain_openrouter_embed
 import llama_index_openrouter_embed
@@ -28,6 +29,7 @@ ELSEWHERE = {
     "docs/choosing.md": "tests/compare/test_compare_docs.py",
     "docs/langchain.md": "tests/langchain/test_langchain_docs.py",
     "docs/llamaindex.md": "tests/llama_index/test_llama_docs.py",
+    "docs/many-machines.md": "tests/machines/test_machines_ray.py",
     "docs/migration.md": "tests/langchain/test_langchain_docs.py",
     "docs/models.md": "tests/roles/test_roles_docs.py",
     "docs/observability.md": "tests/telemetry/test_telemetry_docs.py",
@@ -80,6 +82,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def listeners():
+    """What a page adds to LlamaIndex's dispatcher is gone when the next one runs."""
+    dispatcher = get_dispatcher()
+    before = [*dispatcher.event_handlers]
+    yield
+    dispatcher.event_handlers[:] = before
+
+
+@pytest.mark.usefixtures("listeners")
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_every_block_of_a_page_runs_and_prints_what_it_says(
     page, openrouter_emulator, capsys, folder

@@ -11,11 +11,15 @@ PROGRAM = """\
 from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import EmbeddingClient, ImageInput
+from openrouter_embed.ray import Bill, Embedder, embed_column
 
 OpenRouterEmbeddings(model="m", api_key="k", chunk_size=10)
 OpenRouterEmbedding("m", api_key="k", dimensions=3)
 OpenRouterEmbedding(model="m", api_key="k")
 OpenRouterEmbedding(model_name="m", embed_batch_size=10)
+
+kind: list[int] = embed_column([1], "m", dimensions=3, bill=Bill(max_cost=1))
+Embedder("m", column="words", on_error="return", cache="f.sqlite")
 
 client = EmbeddingClient("m")
 image = ImageInput.from_url("https://example.org/a.png")

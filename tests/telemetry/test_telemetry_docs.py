@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import pathlib
@@ -66,14 +67,22 @@ def test_every_link_of_the_page_leads_somewhere():
         assert link.startswith("https:") or (PAGE.parent / link).exists(), link
 
 
-def calls(name):
-    """The first argument of every call of a function, where it is a plain text."""
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
-                if getattr(called, "id", called) == name:
-                    yield node.args[0].value
+LOGGING = ("extras(", "turning(", "_extra(", "getLogger(")
+
+
+@functools.cache
+def called():
+    """Every call with a plain first argument, in files that log: its function and the argument."""
+    texts = [path.read_text(encoding="utf-8") for path in FILES]
+    trees = [ast.parse(text) for text in texts if any(word in text for word in LOGGING)]
+    found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    plain = [call for call in found if call.args and isinstance(call.args[0], ast.Constant)]
+    names = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in plain]
+    return [(name, call.args[0].value) for name, call in zip(names, plain, strict=True)]
+
+
+def calls(function):
+    return [argument for name, argument in called() if name == function]
 
 
 def test_every_event_that_is_logged_is_on_the_page_and_no_other():

@@ -1,0 +1,31 @@
+"""How thorough a run is: the fast suite tries a quarter of the examples of every property.
+
+Rules of this file:
+- A run of what is not slow is fast; every other run, such as `pytest -m ""`, is thorough.
+- What measures the tests stays with them: programs that they start load what users' programs load.
+- Frameworks and tests, once loaded, are not searched for garbage again and again.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from hypothesis import settings
+
+settings.register_profile("thorough", max_examples=100)
+settings.register_profile("fast", max_examples=25)
+
+
+def pytest_configure(config):
+    """Choose before any test is read: the numbers of its own that a test asks for follow."""
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    fast = config.option.markexpr == "not slow"
+    settings.load_profile("fast" if fast else "thorough")
+
+
+def pytest_collection_finish():
+    """Set aside what is there for good: a tenth of a run's time was spent looking through it."""
+    gc.collect()
+    gc.freeze()
