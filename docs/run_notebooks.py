@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import itertools
 import os
 import pathlib
 import re
 import shutil
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +48,12 @@ BESIDE: Final = ("almanac.md", "readable.mplstyle")
 """What notebooks read."""
 SECONDS: Final = 120
 """A cell that takes longer hangs."""
-SHADES: Final = 0.01
-"""How far two pictures may be from each other on average, of 1: fonts are drawn a little apart."""
+WIDTH: Final = 86
+"""Characters of a line that a page shows."""
+BLOCK: Final = 8
+"""Pixels, squared, that are compared by their mean: edges of letters are drawn a little apart."""
+SHADES: Final = 0.1
+"""How far two such means may be from each other, of 1."""
 _CELL: Final = re.compile(r"^# %%(.*)\n", re.MULTILINE)
 _ALT: Final = re.compile(r'alt="([^"]*)"')
 _DURATION: Final = re.compile(r"\b[\d.,]+ m?s\b")
@@ -199,10 +205,17 @@ def _blocks(cell: Any, name: str, pictures: dict[str, bytes]) -> Iterator[str]:
             pictures[file] = base64.b64decode(data["image/png"])
             yield f"![{data['text/plain']}]({file})"
         elif "text/html" in data:
-            yield f"<div>{data['text/html']}</div>"
+            yield f'<div class="output">{data["text/html"]}</div>'
         else:
             text = output.get("text") or data.get("text/plain", "")
-            yield f"```text\n{text.rstrip()}\n```"
+            yield f"```text\n{_folded(text)}\n```"
+
+
+def _folded(text: str) -> str:
+    """Fold long lines, as notebook programs do."""
+    lines = text.rstrip().splitlines()
+    folded = (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line] for line in lines)
+    return "\n".join(itertools.chain.from_iterable(folded))
 
 
 def index(made: list[Made]) -> bytes:
@@ -263,7 +276,14 @@ def alike(one: bytes, other: bytes) -> bool:
     if one == other:
         return True
     first, second = (image.imread(io.BytesIO(each)) for each in (one, other))
-    return first.shape == second.shape and float(np.abs(first - second).mean()) < SHADES
+    return first.shape == second.shape and float(_blocks_of(first - second).max()) < SHADES
+
+
+def _blocks_of(pixels: Any) -> Any:
+    """Return how far the mean of every block of pixels is from nothing."""
+    places = [np.arange(0, size, BLOCK) for size in pixels.shape[:2]]
+    sums = np.add.reduceat(np.add.reduceat(pixels, places[0], axis=0), places[1], axis=1)
+    return np.abs(sums) / BLOCK**2
 
 
 def main() -> int:

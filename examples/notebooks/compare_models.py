@@ -1,18 +1,20 @@
 # %% [markdown]
 # # Compare three models on your own texts
 #
-# Which embedding model is the right one for your texts? No table on the web knows. Here three of
-# them are asked forty questions about forty short texts; then one of them is chosen, its vectors
-# are looked at, saved, and taken up again. What it costs is said before and counted after.
+# Which embedding model is the right one for your texts? No table on the web knows. Here
+# three of them are asked forty questions about forty short texts; then one of them is
+# chosen, its vectors are looked at, saved, and taken up again. What it costs is said
+# before and counted after.
 #
-# You need `pip install ".[demo,plot]"` in a checkout of the repository, and nothing else.
+# You need `pip install ".[demo,plot]"` in a checkout of the repository, and nothing
+# else.
 
 # %% [markdown]
-# > **The next cell starts an emulator.** It answers in OpenRouter's place, on this machine, with a
-# > key that is none; you need neither account nor network. Its vectors come from one small model
-# > of words, whatever model you name: prices, widths and errors are those of the real models, the
-# > quality is not. **To ask the real models, delete it**, set `OPENROUTER_API_KEY`, and run the
-# > rest as it is.
+# > **The next cell starts an emulator.** It answers in OpenRouter's place, on this
+# > machine, with a key that is none; you need neither account nor network. Its vectors
+# > come from one small model of words, whatever model you name: prices, widths and
+# > errors are those of the real models, the quality is not. **To ask the real models,
+# > delete it**, set `OPENROUTER_API_KEY`, and run the rest as it is.
 
 # %%
 import os
@@ -25,9 +27,10 @@ os.environ |= {"OPENROUTER_API_KEY": "none", "OPENROUTER_API_BASE": emulator.bas
 # %% [markdown]
 # ## Texts and questions
 #
-# The texts are a small almanac: eight chapters of five entries. The heading of an entry is a
-# question that the entry answers, so we know what each question should find. For texts of yours,
-# write down thirty questions or more, and the numbers of the texts that answer them.
+# The texts are a small almanac: eight chapters of five entries. The heading of an entry
+# is a question that the entry answers, so we know what each question should find. For
+# texts of yours, write down thirty questions or more, and the numbers of the texts that
+# answer them.
 
 # %%
 import pathlib
@@ -36,7 +39,9 @@ import re
 almanac = pathlib.Path("almanac.md").read_text(encoding="utf-8")
 entries = [
     (chapter, question, passage)
-    for chapter, body in re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE)
+    for chapter, body in re.findall(
+        r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE
+    )
     for question, passage in re.findall(r"^### (.+)\n(.+)", body, re.MULTILINE)
 ]
 chapters, questions, passages = map(list, zip(*entries, strict=True))
@@ -52,7 +57,11 @@ print(f"{chapters[0]}: {questions[0]}\n{passages[0]}")
 # %%
 from openrouter_embed import EmbeddingClient
 
-models = ["openai/text-embedding-3-small", "openai/text-embedding-3-large", "baai/bge-m3"]
+models = [
+    "openai/text-embedding-3-small",
+    "openai/text-embedding-3-large",
+    "baai/bge-m3",
+]
 for model in models:
     with EmbeddingClient(model) as client:
         estimate = client.estimate(passages)
@@ -61,8 +70,9 @@ for model in models:
 # %% [markdown]
 # ## Three models compared
 #
-# Every model embeds the passages and the questions; a question's score is how high its own passage
-# stands among all forty. `cache` keeps what is bought here, so that nothing is bought again below.
+# Every model embeds the passages and the questions; a question's score is how high its
+# own passage stands among all forty. `cache` keeps what is bought here, so that nothing
+# is bought again below.
 
 # %%
 from openrouter_embed import compare
@@ -74,12 +84,12 @@ comparison = compare(
 comparison
 
 # %% [markdown]
-# `±` is what chance may have made of so few questions, and `verdict` takes it into account. The
-# emulator draws all its vectors from one small model, so *same* is the truth here, and the choice
-# is easy: the cheapest. Real models differ. All columns are told in [choose a
-# model](../../docs/choosing.md#what-the-figures-mean).
+# `±` is what chance may have made of so few questions, and `verdict` takes it into
+# account. The emulator draws all its vectors from one small model, so *same* is the
+# truth here, and the choice is easy: the cheapest. Real models differ. All columns are
+# told in [choose a model](../../docs/choosing.md#what-the-figures-mean).
 
-# %% alt="Three models: price from left to right, quality upwards, each with its interval"
+# %% alt="Three models by price, and upwards by quality, each with its interval"
 import matplotlib.pyplot as plt
 
 plt.style.use("readable.mplstyle")
@@ -108,15 +118,17 @@ for index, score in result.search(query, k=3):
 # %% [markdown]
 # ## A picture of them
 #
-# 1,024 numbers a text cannot be seen; two can. These are the two directions in which the chapters
-# lie farthest apart. Passages on one subject have found together, though nobody told the model of
-# chapters.
+# 1,024 numbers a text cannot be seen; two can. These are the two directions in which
+# the chapters lie farthest apart. Passages on one subject have found together, though
+# nobody told the model of chapters.
 
 # %% alt="Forty passages as points coloured by chapter; those of a chapter lie together"
 import numpy as np
 
 subjects = list(dict.fromkeys(chapters))
-members = np.array([[chapter == subject for chapter in chapters] for subject in subjects])
+members = np.array(
+    [[chapter == subject for chapter in chapters] for subject in subjects]
+)
 centres = members @ result.vectors / members.sum(axis=1, keepdims=True)
 plane = np.linalg.svd(centres - centres.mean(axis=0), full_matrices=False)[2][:2].T
 points = result.vectors @ plane
@@ -132,9 +144,9 @@ plt.show()
 # %% [markdown]
 # ## Saved, and taken up again
 #
-# A result goes into one file. A run that died goes on from its cache: here the evening's run has
-# seen twenty-five passages when somebody closes the lid; the morning's run is given all of them
-# and buys what is missing.
+# A result goes into one file. A run that died goes on from its cache: here the
+# evening's run has seen twenty-five passages when somebody closes the lid; the
+# morning's run is given all of them and buys what is missing.
 
 # %%
 from openrouter_embed import EmbeddingResult
@@ -160,5 +172,5 @@ print(f"The comparison: ${sum(row.cost for row in comparison.rows):.6f}")
 print("Since then:    ", client.usage)
 
 # %% [markdown]
-# Next: [an answer from these texts with LangChain](langchain_rag.ipynb), or [an index of them with
-# LlamaIndex](llamaindex_index.ipynb).
+# Next: [an answer from these texts with LangChain](langchain_rag.ipynb), or [an index
+# of them with LlamaIndex](llamaindex_index.ipynb).

@@ -1,19 +1,22 @@
 # %% [markdown]
 # # Answers from your texts, with LangChain
 #
-# `OpenRouterEmbeddings` is a LangChain `Embeddings`: any of OpenRouter's embedding models, in any
-# of LangChain's vector stores. Here a small almanac goes into a store, a retriever finds the
-# entries that bear on a question, and a chain answers from them and says where it read it.
+# `OpenRouterEmbeddings` is a LangChain `Embeddings`: any of OpenRouter's embedding
+# models, in any of LangChain's vector stores. Here a small almanac goes into a store, a
+# retriever finds the entries that bear on a question, and a chain answers from them and
+# says where it read it.
 #
-# You need `pip install ".[demo,plot]"` in a checkout of the repository, and nothing else.
+# You need `pip install ".[demo,plot]"` in a checkout of the repository, and nothing
+# else.
 
 # %% [markdown]
 # ## Setup
 #
-# > **The next cell starts an emulator.** It answers in OpenRouter's place, on this machine, with a
-# > key that is none; you need neither account nor network. Its vectors come from one small model
-# > of words, whatever model you name: a real one finds better. **To ask the real model, delete
-# > it**, set `OPENROUTER_API_KEY`, and run the rest as it is.
+# > **The next cell starts an emulator.** It answers in OpenRouter's place, on this
+# > machine, with a key that is none; you need neither account nor network. Its vectors
+# > come from one small model of words, whatever model you name: a real one finds
+# > better. **To ask the real model, delete it**, set `OPENROUTER_API_KEY`, and run the
+# > rest as it is.
 
 # %%
 import os
@@ -26,8 +29,9 @@ os.environ |= {"OPENROUTER_API_KEY": "none", "OPENROUTER_API_BASE": emulator.bas
 # %% [markdown]
 # ## Instantiation
 #
-# The model comes first, and for the rest the defaults are good. Voyage's models embed questions
-# and documents each in their own way; that is done for you, by which method LangChain calls.
+# The model comes first, and for the rest the defaults are good. Voyage's models embed
+# questions and documents each in their own way; that is done for you, by which method
+# LangChain calls.
 
 # %%
 from langchain_openrouter_embed import OpenRouterEmbeddings
@@ -37,7 +41,8 @@ embeddings = OpenRouterEmbeddings(model="voyageai/voyage-4")
 # %% [markdown]
 # ## Indexing
 #
-# One document per entry, with its chapter and its heading as metadata. All forty travel together.
+# One document per entry, with its chapter and its heading as metadata. All forty travel
+# together.
 
 # %%
 import pathlib
@@ -49,7 +54,9 @@ from langchain_core.vectorstores import InMemoryVectorStore
 almanac = pathlib.Path("almanac.md").read_text(encoding="utf-8")
 documents = [
     Document(passage, metadata={"chapter": chapter, "title": title})
-    for chapter, body in re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE)
+    for chapter, body in re.findall(
+        r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE
+    )
     for title, passage in re.findall(r"^### (.+)\n(.+)", body, re.MULTILINE)
 ]
 store = InMemoryVectorStore.from_documents(documents, embeddings)
@@ -58,7 +65,8 @@ print(len(store.store), "documents;", embeddings.usage)
 # %% [markdown]
 # ## Retrieval
 #
-# The headings were not embedded, so a question has to be understood by what the passages say.
+# The headings were not embedded, so a question has to be understood by what the
+# passages say.
 
 # %%
 question = "Which star shows the way north?"
@@ -70,19 +78,22 @@ for document, score in store.similarity_search_with_score(question, k=3):
 
 # %%
 hit, *_ = store.similarity_search(
-    "How hot should the water be?", k=1, filter=lambda found: found.metadata["chapter"] == "Tea"
+    "How hot should the water be?",
+    k=1,
+    filter=lambda found: found.metadata["chapter"] == "Tea",
 )
 print(hit.page_content)
 
 # %% [markdown]
 # ## What the vectors see
 #
-# Five questions against every entry of the almanac: the stronger the colour, the nearer the two. A
-# question finds not only its answer but a neighbourhood, and sometimes a stranger.
+# Five questions against every entry of the almanac: the stronger the colour, the nearer
+# the two. A question finds not only its answer but a neighbourhood, and sometimes a
+# stranger.
 #
 # `embed_documents_array` is `embed_documents` without the lists: one float32 matrix.
 
-# %% alt="Five questions as rows, forty passages as columns: each lights up in one chapter"
+# %% alt="Five questions as rows, forty passages as columns: each finds its chapter"
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -105,7 +116,9 @@ _, ax = plt.subplots(figsize=(8.5, 2.6))
 ink = LinearSegmentedColormap.from_list("ink", ["#4c8bf500", "#4c8bf5"])
 ax.imshow(scores, aspect="auto", cmap=ink, vmin=0)
 ax.set_yticks(range(5), questions)
-ax.set_xticks(range(2, 40, 5), dict.fromkeys(each.metadata["chapter"] for each in documents))
+ax.set_xticks(
+    range(2, 40, 5), dict.fromkeys(each.metadata["chapter"] for each in documents)
+)
 for edge in range(5, 40, 5):
     ax.axvline(edge - 0.5, color="#808080", linewidth=0.8)
 ax.tick_params(length=0)
@@ -114,9 +127,9 @@ plt.show()
 # %% [markdown]
 # ## A chain that answers
 #
-# Retriever, prompt, chat model, parser. **No chat model is asked here:** `quote` stands in its
-# place and answers with a sentence of what was retrieved. Put `ChatOpenRouter` or any other there,
-# and the rest stays as it is.
+# Retriever, prompt, chat model, parser. **No chat model is asked here:** `quote` stands
+# in its place and answers with a sentence of what was retrieved. Put `ChatOpenRouter`
+# or any other there, and the rest stays as it is.
 
 # %%
 from langchain_core.messages import AIMessage
@@ -136,7 +149,9 @@ def words(text):
 def quote(asked):
     context, _, question = asked.to_string().partition("Question: ")
     sentences = re.findall(r"[A-Z][^.]+\.", context.partition("Context:")[2])
-    return AIMessage(max(sentences, key=lambda each: len(words(each) & words(question))))
+    return AIMessage(
+        max(sentences, key=lambda each: len(words(each) & words(question)))
+    )
 
 
 def join(found):
@@ -157,7 +172,8 @@ for question in (
     "What happens to the tide when the moon is full?",
 ):
     source = retriever.invoke(question)[0].metadata
-    print(f"{question}\n  {chain.invoke(question)}\n  ({source['chapter']}: {source['title']})\n")
+    print(question, chain.invoke(question), sep="\n  ")
+    print(f"  ({source['chapter']}: {source['title']})\n")
 
 # %% [markdown]
 # ## Direct usage
@@ -166,8 +182,12 @@ for question in (
 
 # %%
 one = embeddings.embed_query("Is tea good for you?")
-two = await embeddings.aembed_documents(["Tea holds theanine.", "A violin has four strings."])
-print(len(one), "numbers;", [round(float(each), 2) for each in similarity([one], two)[0]])
+two = await embeddings.aembed_documents(
+    ["Tea holds theanine.", "A violin has four strings."]
+)
+print(
+    len(one), "numbers;", [round(float(each), 2) for each in similarity([one], two)[0]]
+)
 
 # %% [markdown]
 # ## What it cost
@@ -179,5 +199,6 @@ print(len(one), "numbers;", [round(float(each), 2) for each in similarity([one],
 print(embeddings.usage)
 
 # %% [markdown]
-# Every option and store is told in [the guide to LangChain](../../docs/langchain.md); an index of
-# the same texts [for half the price](half_price.ipynb) is a notebook of its own.
+# Every option and store is told in [the guide to LangChain](../../docs/langchain.md);
+# an index of the same texts [for half the price](half_price.ipynb) is a notebook of its
+# own.

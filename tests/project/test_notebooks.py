@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
 import re
@@ -10,7 +11,7 @@ import sys
 import pytest
 
 pytest.importorskip("nbclient")
-pytest.importorskip("matplotlib")
+figure = pytest.importorskip("matplotlib.figure")
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs"))
 run_notebooks = __import__("run_notebooks")
@@ -115,3 +116,23 @@ def test_a_duration_is_no_difference_but_a_figure_is(tmp_path, old, new, said):
 
 def test_a_page_that_is_not_there_is_to_be_written(tmp_path):
     assert run_notebooks.differs(tmp_path / "page.md", b"")
+
+
+def drawn(title, *, bottom=0.1):
+    """A picture as notebooks have them, as PNG."""
+    picture = figure.Figure(figsize=(4, 3))
+    picture.add_axes((0.1, bottom, 0.8, 0.7), title=title)
+    file = io.BytesIO()
+    picture.savefig(file, format="png")
+    return file.getvalue()
+
+
+def test_pictures_are_alike_though_their_bytes_are_not():
+    one = drawn("Forty passages")
+    other = drawn("Forty passages", bottom=0.1001)
+    assert run_notebooks.alike(one, one)
+    assert run_notebooks.alike(one, other)
+
+
+def test_a_picture_with_another_title_is_another():
+    assert not run_notebooks.alike(drawn("Forty passages"), drawn("Which star is north?"))
