@@ -214,8 +214,12 @@ def _blocks(cell: Any, name: str, pictures: dict[str, bytes]) -> Iterator[str]:
 def _folded(text: str) -> str:
     """Fold long lines, as notebook programs do."""
     lines = text.rstrip().splitlines()
-    folded = (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line] for line in lines)
-    return "\n".join(itertools.chain.from_iterable(folded))
+    return "\n".join(itertools.chain.from_iterable(map(_fold, lines)))
+
+
+def _fold(line: str) -> list[str]:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent) or [line]
 
 
 def index(made: list[Made]) -> bytes:

@@ -34,17 +34,16 @@ os.environ |= {"OPENROUTER_API_KEY": "none", "OPENROUTER_API_BASE": emulator.bas
 
 # %%
 import pathlib
-import re
 
 almanac = pathlib.Path("almanac.md").read_text(encoding="utf-8")
-entries = [
-    (chapter, question, passage)
-    for chapter, body in re.findall(
-        r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE
-    )
-    for question, passage in re.findall(r"^### (.+)\n(.+)", body, re.MULTILINE)
-]
-chapters, questions, passages = map(list, zip(*entries, strict=True))
+chapters, questions, passages = [], [], []
+for part in almanac.split("\n## ")[1:]:
+    chapter, *entries = part.split("\n### ")
+    for entry in entries:
+        question, passage = entry.strip().split("\n")
+        chapters.append(chapter.strip())
+        questions.append(question)
+        passages.append(passage)
 
 print(len(passages), "passages, the first of them:")
 print(f"{chapters[0]}: {questions[0]}\n{passages[0]}")
@@ -162,7 +161,7 @@ with EmbeddingClient(model, cache="another.sqlite") as morning:
     print(morning.usage)
 
 # %% [markdown]
-# ## What it did cost
+# ## What it cost
 #
 # `usage` is what was billed, not what was guessed. In a run that must not pass a limit,
 # `EmbeddingClient(model, max_cost=0.05)` stops before the request that could.

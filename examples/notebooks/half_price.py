@@ -108,9 +108,7 @@ embedding = OpenRouterEmbedding(model, cache="vectors.sqlite")
 index = VectorStoreIndex(
     [TextNode(text=passage) for passage in passages], embed_model=embedding
 )
-print(
-    len(index.index_struct.nodes_dict), "nodes,", embedding.usage.requests, "requests"
-)
+print(len(index.docstore.docs), "nodes,", embedding.usage.requests, "requests")
 indexing += embedding.usage
 
 (hit,) = index.as_retriever(similarity_top_k=1).retrieve(

@@ -46,19 +46,19 @@ embeddings = OpenRouterEmbeddings(model="voyageai/voyage-4")
 
 # %%
 import pathlib
-import re
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 
 almanac = pathlib.Path("almanac.md").read_text(encoding="utf-8")
-documents = [
-    Document(passage, metadata={"chapter": chapter, "title": title})
-    for chapter, body in re.findall(
-        r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE
-    )
-    for title, passage in re.findall(r"^### (.+)\n(.+)", body, re.MULTILINE)
-]
+documents = []
+for part in almanac.split("\n## ")[1:]:
+    chapter, *entries = part.split("\n### ")
+    for entry in entries:
+        title, passage = entry.strip().split("\n")
+        about = {"chapter": chapter.strip(), "title": title}
+        documents.append(Document(passage, metadata=about))
+
 store = InMemoryVectorStore.from_documents(documents, embeddings)
 print(len(store.store), "documents;", embeddings.usage)
 
@@ -132,6 +132,8 @@ plt.show()
 # or any other there, and the rest stays as it is.
 
 # %%
+import re
+
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate

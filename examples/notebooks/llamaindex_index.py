@@ -57,22 +57,17 @@ for text in texts:
 
 # %%
 import pathlib
-import re
 
 from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.node_parser import SentenceSplitter
 
 almanac = pathlib.Path("almanac.md").read_text(encoding="utf-8")
-documents = [
-    Document(
-        text="\n\n".join(re.findall(r"^(?![#\n]).+", body, re.MULTILINE)),
-        metadata={"chapter": chapter},
-        doc_id=chapter,
-    )
-    for chapter, body in re.findall(
-        r"^## (.+)\n((?:(?!## ).*\n?)*)", almanac, re.MULTILINE
-    )
-]
+documents = []
+for part in almanac.split("\n## ")[1:]:
+    chapter, *entries = part.strip().split("\n\n### ")
+    text = "\n\n".join(entry.split("\n")[1] for entry in entries)
+    documents.append(Document(text=text, metadata={"chapter": chapter}, doc_id=chapter))
+
 splitter = SentenceSplitter(chunk_size=70, chunk_overlap=0, paragraph_separator="\n\n")
 index = VectorStoreIndex.from_documents(
     documents, embed_model=embedding, transformations=[splitter]
@@ -165,11 +160,8 @@ bread.set_content(
 before = embedding.usage
 changed = opened.refresh_ref_docs(documents)
 fresh = embedding.usage.inputs - before.inputs
-print(
-    [each.doc_id for each, new in zip(documents, changed, strict=True) if new],
-    fresh,
-    "texts",
-)
+names = [each.doc_id for each, new in zip(documents, changed, strict=True) if new]
+print(names, fresh, "texts")
 
 (hit,) = opened.as_retriever(similarity_top_k=1).retrieve(
     "How long can I keep a loaf of rye?"
