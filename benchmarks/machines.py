@@ -143,14 +143,15 @@ def limit(count: int) -> None:
     """Fill a limit of 64 requests with 2, 4 and 8 actors."""
     from openrouter_embed.ray import Bill
 
-    size, width = count or 60_000, 256
+    width = 256
     for actors in (2, 4, 8):
+        size = count or 4 * 4096 * actors  # so that each has batches to the end
         words = (f"admit={ADMITTED}",)
         with (
             tempfile.TemporaryDirectory() as folder,
             serving(width, "0.5", "0", *words) as server,
         ):
-            options = {"dimensions": width, "max_batch_inputs": 16, "batch_size": 1024}
+            options = {"dimensions": width, "max_batch_inputs": 16}
             with server.sampled() as samples:
                 embed(folder, server, size, Bill(), actors=actors, in_flight=ADMITTED, **options)
             middle = [s for s in samples if size / 4 <= s["texts"] <= 3 * size / 4]

@@ -27,12 +27,19 @@ MESSAGE_LIMIT: Final = 300
 def printable(text: object, limit: int = MESSAGE_LIMIT) -> str:
     """Return foreign text as at most `limit` printable characters on one line."""
     if not isinstance(text, str):
-        text = repr(text) if text is not None else ""
+        text = _shown(text) if text is not None else ""
     if len(text) <= limit and text.isprintable() and "  " not in text:
         return text.strip()
     clean = "".join(c if c.isprintable() else " " for c in text[: 4 * limit])
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except RecursionError:  # as deep as its reader could bear, and deeper in the caller's stack
+        return "…"
 
 
 def kind_of(value: object) -> str:

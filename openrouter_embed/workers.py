@@ -40,6 +40,7 @@ class Workers:
 
     def start(self, work: Work) -> None:
         """Run a send in a thread that does nothing else meanwhile."""
+        desk: Desk
         try:
             desk = self.free.pop()
         except IndexError:

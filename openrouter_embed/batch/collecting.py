@@ -144,10 +144,12 @@ class Collection:
     def _read_pages(self, batch: Batch, judge: Judge) -> Dialogue[None]:
         """Read results that the batch does not show; where there are no pages, there are none."""
         cursor: str | None = None
+        items: list[bytes]
+        following: str | None
         while True:
             path = api.page(batch.id, cursor)
             try:
-                page: Page = yield from self._desk.find(path, sink=PageReader)
+                page: Page = yield from self._desk.pour(path, PageReader)
             except NotFoundError:
                 return
             items, following = page

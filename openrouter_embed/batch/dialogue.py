@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from openrouter_embed.batch import api
@@ -60,46 +60,42 @@ class Desk:
         """Seconds that a small question may take."""
         return min(self.settings.timeout, PATIENCE)
 
-    def find(
-        self,
-        path: str,
-        read: Callable[[Reply], T] | None = None,
-        sink: Callable[[], Sink] | None = None,
-        after: float = 0.0,
-    ) -> Dialogue[T]:
-        """Get something below the root; where that is not known yet, find it.
+    def find(self, path: str, read: Callable[[Reply], T], after: float = 0.0) -> Dialogue[T]:
+        """Get something small below the root; where that is not known yet, find it.
 
         Raises:
             NotFoundError: It is below no root.
         """
+        ask = Ask(path=path, after=after, timeout=self.brief, deadline=self.left(), read=read)
+        return (yield from self._search(ask))
+
+    def pour(self, path: str, sink: Callable[[], Sink], after: float = 0.0) -> Dialogue[Any]:
+        """Get something that may be long, read by a sink; else as `find`.
+
+        Raises:
+            NotFoundError: It is below no root.
+        """
+        ask: Ask[Any] = Ask(
+            path=path,
+            after=after,
+            timeout=self.settings.timeout,
+            patience=LONG_PATIENCE,
+            deadline=self.left(),
+            read=_unread,
+            sink=sink,
+        )
+        return (yield from self._search(ask))
+
+    def _search(self, ask: Ask[T]) -> Dialogue[T]:
         record = self.record
         known = (record.root,) if record.root is not None else api.roots(self.settings)
         for root in known[:-1]:
             with contextlib.suppress(NotFoundError):
-                answer = yield self._get(path, root, read, sink, after)
+                answer = yield replace(ask, root=root)
                 return cast("T", answer)
-        answer = yield self._get(path, known[-1], read, sink, 0.0 if known[1:] else after)
+        answer = yield replace(ask, root=known[-1], after=0.0 if known[1:] else ask.after)
         record.root = known[-1]
         return cast("T", answer)
-
-    def _get(
-        self,
-        path: str,
-        root: str | None,
-        read: Callable[[Reply], T] | None,
-        sink: Callable[[], Sink] | None,
-        after: float,
-    ) -> Ask[T]:
-        return Ask(
-            path=path,
-            root=root,
-            after=after,
-            timeout=self.brief if sink is None else self.settings.timeout,
-            patience=PATIENCE if sink is None else LONG_PATIENCE,
-            deadline=self.left(),
-            read=read or _unread,
-            sink=sink,
-        )
 
     def post(self, body: bytes, read: Callable[[Reply], T]) -> Dialogue[T]:
         """Hand in a batch, never again after an answer that was lost."""

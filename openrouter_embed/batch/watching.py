@@ -78,7 +78,7 @@ def refresh_one(
     if not batch.id:
         return
     try:
-        state: State = yield from desk.find(api.one(batch.id), sink=reader, after=after)
+        state: State = yield from desk.pour(api.one(batch.id), reader, after)
         batch.state = state
     except NotFoundError as error:
         raise _unknown(batch, error) from None

@@ -93,7 +93,7 @@ def retry_after(
     """
     inner = metadata.get("headers")
     nested = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
-    lowered = {str(name).lower(): str(value) for name, value in nested.items()}
+    lowered = {name.lower(): _message(value) for name, value in nested.items()}
     found = (
         _scaled(headers.get("retry-after-ms"), 0.001),
         _scaled(headers.get("retry-after"), 1.0),
@@ -137,13 +137,19 @@ def hide_keys(text: str) -> str:
     return _KEY.sub(r"\1-***", text)
 
 
-def without_keys(value: Any) -> Any:
-    """Mask keys in whatever JSON holds."""
+MAX_DEPTH: Final = 20
+"""Levels of an error's metadata that are kept: a body may nest until nobody can walk it."""
+
+
+def without_keys(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Mask keys in whatever JSON holds, as deep as anybody looks."""
+    if not depth and isinstance(value, (dict, list)):
+        return "…"
     if isinstance(value, str):
         return hide_keys(value)
     if isinstance(value, dict):
         table = cast("dict[str, Any]", value)
-        return {hide_keys(str(name)): without_keys(inner) for name, inner in table.items()}
+        return {hide_keys(name): without_keys(inner, depth - 1) for name, inner in table.items()}
     if isinstance(value, list):
-        return [without_keys(inner) for inner in cast("list[object]", value)]
+        return [without_keys(inner, depth - 1) for inner in cast("list[object]", value)]
     return value

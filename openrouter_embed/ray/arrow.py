@@ -144,7 +144,7 @@ def vector_column(
 def _fixed(rows: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> Any:
     pa = _pyarrow()
     nulls = None if mask is None else pa.array(mask)
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1], mask=nulls)
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1], mask=nulls)
 
 
 def reason_column(count: int, reasons: Mapping[int, str]) -> Any:

@@ -19,6 +19,8 @@ from openrouter_embed.ray.account import Account
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from openrouter_embed.ray.account import Lease, Wish
 
 
@@ -125,11 +127,12 @@ class Bill:
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as a name; the actor runs from then on."""
         self.start()
-        return _arrived, (self.max_cost, self._name)
+        return type(self).found, (self.max_cost, self._name)
 
-
-def _arrived(max_cost: float | None, name: str) -> Bill:
-    bill = Bill(max_cost=max_cost)
-    bill._name = name  # noqa: SLF001 - our own
-    bill._travelled = True  # noqa: SLF001 - our own
-    return bill
+    @classmethod
+    def found(cls, max_cost: float | None, name: str) -> Self:
+        """Return a bill as it arrives at a worker: its actor runs elsewhere."""
+        bill = cls(max_cost=max_cost)
+        bill._name = name
+        bill._travelled = True
+        return bill

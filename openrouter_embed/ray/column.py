@@ -89,13 +89,14 @@ def embed_column(
         "id_column": id_column,
         "bill": bill,
     }
-    told = {
+    told: dict[str, Any] = {
         **travelling(options, bill),
         "model": model,
         "max_concurrency": share(in_flight, actors),
     }
     told.pop("max_cost", None)  # the bill knows it
-    Embedder(**{**told, **names, "cache": _store(told)})  # for what it refuses
+    checked: dict[str, Any] = {**told, **names, "cache": _store(told)}
+    Embedder(**checked)  # for what it refuses
     return cluster.mapped(
         ds,
         Embedder,

@@ -221,12 +221,12 @@ def test_a_wait_honours_what_the_server_asks_for(make, em, monkeypatch):
 
 @pytest.mark.parametrize("what", ["truncated", "reset", "lost", 503, 429])
 def test_results_that_were_cut_are_read_again(make, em, what):
-    job = make().submit([f"text {at}" for at in range(300)]).wait()
+    job = make().submit([f"text {at}" for at in range(150)]).wait()
     failing = em.fail(what, on="batches", method="GET")
     result = job.result()
     assert failing.count == 1
     assert result.ok.all()
-    assert result.usage.inputs == 300
+    assert result.usage.inputs == 150
 
 
 def test_results_that_cannot_be_had_leave_what_came_before(make, em, tmp_path):

@@ -421,6 +421,19 @@ def test_no_nesting_makes_judging_fail(depth):
     check(judge(400, body=b'{"message": ' + deep + b"}"))
 
 
+@pytest.mark.parametrize("below", [100, 300, 500, 700])
+def test_nor_does_it_fail_deep_in_the_callers_stack(below):
+    """What could be parsed cannot always be shown: both count the frames that are there."""
+    if below:
+        return test_nor_does_it_fail_deep_in_the_callers_stack(below - 1)
+    for depth in range(50, 1000, 50):
+        deep = b"[" * depth + b"]" * depth
+        check(judge(400, body=b'{"error": {"message": ' + deep + b"}}"))
+        headers = b'{"error": {"metadata": {"headers": {"Retry-After": ' + deep + b"}}}}"
+        check(judge(429, body=headers))
+    return None
+
+
 def check(verdict):
     text = str(verdict.error)
     assert text.isprintable()

@@ -80,7 +80,7 @@ GOOD = {
     "normalize": [True, False, "auto"],
     "router_cache": [True, False, 1, 90.5, 86_400],
     "pin_provider": [True, False],
-    "batch_root": [None, "/api/beta", "/api/v1/"],
+    "batch_root": [None, "/api/beta", "/v1"],
     "max_cost": [None, 0, 0.5, 10],
     "cache": [None, "/vectors.sqlite", pathlib.Path("/vectors.sqlite"), Store()],
     "refresh": [True, False],

@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from openrouter_embed import BudgetExceededError, Usage
 from openrouter_embed.ray.account import PATIENCE, Account, Wish
@@ -124,7 +125,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=steps)
 def test_no_order_of_requests_passes_the_limit(steps):
     """Each costs up to the margin; workers keep it in flight, settle it, or give back at once."""
