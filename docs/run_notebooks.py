@@ -121,6 +121,17 @@ def run(name: str) -> Any:
         nbclient.exceptions.CellExecutionError: A cell failed.
     """
     notebook = read_source((SOURCES / f"{name}.py").read_text(encoding="utf-8"))
+    execute(notebook, {})
+    _strip(notebook)
+    return notebook
+
+
+def execute(notebook: Any, variables: Mapping[str, str]) -> None:
+    """Run the cells of a notebook, with some variables in its environment.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell failed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for each in BESIDE:
             shutil.copy(SOURCES / each, folder)
@@ -128,13 +139,11 @@ def run(name: str) -> Any:
         client = nbclient.NotebookClient(
             notebook, timeout=SECONDS, record_timing=False, config=no_port
         )
-        client.execute(env=_environment(folder), cwd=folder)
-    _strip(notebook)
-    return notebook
+        client.execute(env={**_environment(folder), **variables}, cwd=folder)
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Return the environment of a kernel: ours, without keys, histories and bars."""
+    """Return the environment of a kernel: ours, without keys and with a history of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENROUTER_")}
     paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "IPYTHONDIR": f"{folder}/.ipython"}

@@ -54,6 +54,21 @@ def test_a_notebook_runs_and_gives_what_is_stored(name):
     assert stale == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_without_the_emulators_cells_a_notebook_asks_what_the_environment_names(
+    name, openrouter_emulator
+):
+    notebook = run_notebooks.read_source((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    notebook.cells = [cell for cell in notebook.cells if "emulator" not in cell.source.lower()]
+    variables = {
+        "OPENROUTER_API_KEY": "another",
+        "OPENROUTER_API_BASE": openrouter_emulator.base_url,
+    }
+    run_notebooks.execute(notebook, variables)
+    assert openrouter_emulator.stats.inputs >= 40
+
+
 def test_the_page_that_lists_them_is_up_to_date():
     pages = [(run_notebooks.PAGES / f"{name}.md").read_text(encoding="utf-8") for name in NAMES]
     made = [run_notebooks.Made(name, "", page, {}) for name, page in zip(NAMES, pages, strict=True)]
