@@ -159,7 +159,10 @@ LINKS = [
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_every_link_of_a_page_leads_somewhere(page, link):
-    assert (ROOT / page).parent.joinpath(link.partition("#")[0]).exists(), page
+    target = (ROOT / page).parent.joinpath(link.partition("#")[0])
+    assert target.exists(), page
+    if page.startswith("docs/"):
+        assert target.resolve().is_relative_to(DOCS), f"{page} leads out of the site"
 
 
 def listed(nav):
