@@ -456,7 +456,8 @@ class EmbeddingClient(_Client):
             input_type: As for `embed`; `None` submits texts as they are.
             on_error: What `result` does about inputs that failed; `return` also returns the job if
                 some batches could not be handed in.
-            save_to: Where to keep the job's file, from before the first request on.
+            save_to: Where to keep the job's file, from before the first request on; one of a job
+                that was handed in is not replaced.
             overrides: Options for this job alone; `max_batch_inputs` is for one batch here.
 
         Returns:

@@ -71,6 +71,8 @@ class Engine:
         self._warned = False
         self.known_models: list[ModelInfo] = []
         self._usage: Usage | None = None
+        self._billed: set[str] = set()
+        self._expected: dict[str, float] = {}
         self._memory: ModelMemory | None = None
         self._ledger = ledger
         self._keeper: Keeper | None = None
@@ -147,6 +149,22 @@ class Engine:
         """Count what something consumed."""
         with self._lock:
             self._usage = usage if self._usage is None else self._usage + usage
+
+    def expect_bill(self, name: str, most: float) -> None:
+        """Remember how much of what is spent stands for a bill that is still to come, in USD."""
+        with self._lock:
+            self._expected[name] = most
+
+    def add_bill(self, name: str, usage: Usage) -> None:
+        """Count what something of that name consumed, however often it is told."""
+        with self._lock:
+            if name in self._billed:
+                return
+            self._billed.add(name)
+            self.add_usage(usage)
+            most = self._expected.pop(name, None)
+        if most is not None and usage.billed is not None:
+            self.ledger.correct(usage.billed - most)
 
     def call_settings(self, overrides: Mapping[str, Any]) -> Settings:
         """Return the settings of one call.

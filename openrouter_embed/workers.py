@@ -39,7 +39,11 @@ class Workers:
         self._closed = False
 
     def start(self, work: Work) -> None:
-        """Run a send in a thread that does nothing else meanwhile."""
+        """Run a send in a thread that does nothing else meanwhile.
+
+        Raises:
+            RuntimeError: The system gives no thread.
+        """
         desk: Desk
         try:
             desk = self.free.pop()
@@ -49,7 +53,11 @@ class Workers:
                 target=self._serve, args=(desk,), name="openrouter-embed-send", daemon=True
             )
             self.threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except BaseException:
+                self.threads.discard(thread)  # nobody could wait for its end
+                raise
         desk.put(work)
 
     def _serve(self, desk: Desk) -> None:

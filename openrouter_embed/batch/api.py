@@ -99,10 +99,17 @@ def page(batch_id: str, cursor: str | None) -> str:
     Pages are asked for where a batch that has results does not show them.
     """
     path = f"{PATH}/{batch_id}/results?limit={PAGE}"
-    if cursor is None:
-        return path
-    pairs = ((chr(byte), byte) for byte in cursor.encode())
-    return path + "&cursor=" + "".join(c if c in _PLAIN else f"%{n:02X}" for c, n in pairs)
+    return path if cursor is None else f"{path}&cursor={_quoted(cursor)}"
+
+
+def listing(after: str) -> str:
+    """Return the path of the page of the list that follows the one that ended with an id."""
+    return f"{PATH}?after={_quoted(after)}"
+
+
+def _quoted(text: str) -> str:
+    pairs = ((chr(byte), byte) for byte in text.encode())
+    return "".join(c if c in _PLAIN else f"%{n:02X}" for c, n in pairs)
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.:~@=+,;!$*-]{1,200}")
@@ -239,6 +246,19 @@ class Listed:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of the list, newest first.
+
+    Attributes:
+        batches: What is on it.
+        last: The id that it ends with; `None` if no page follows.
+    """
+
+    batches: Sequence[Listed]
+    last: str | None
+
+
 def read_accepted(reply: Reply) -> Listed:
     """Read the answer to a submission, or to a question about a batch.
 
@@ -248,17 +268,19 @@ def read_accepted(reply: Reply) -> Listed:
     return listed(read_object(reply.body))
 
 
-def read_list(reply: Reply) -> Sequence[Listed]:
-    """Read the list of batches, newest first; an entry that cannot be read is not there.
+def read_list(reply: Reply) -> ListPage:
+    """Read a page of the list of batches; an entry that cannot be read is not there.
 
     Raises:
         InvalidResponseError: It is no list.
     """
-    rows = read_object(reply.body).get("data")
+    told = read_object(reply.body)
+    rows = told.get("data")
     if not isinstance(rows, list):
         raise _unreadable()
     tables = map(_table, cast("list[object]", rows))
-    return [listed(table) for table in tables if is_id(table.get("id"))]
+    batches = [listed(table) for table in tables if is_id(table.get("id"))]
+    return ListPage(batches, batches[-1].id if batches and told.get("has_more") is True else None)
 
 
 def listed(table: Mapping[str, Any]) -> Listed:

@@ -4,7 +4,8 @@ Rules of this file:
 - A batch is read only if it holds a vector that is not there yet.
 - Vectors go into the cache as soon as their batch has been read to its end and nothing in it
   contradicts them.
-- A batch that has no results is a failure of its inputs, and says so in a sentence.
+- A batch that has no results, or none that can be read, is a failure of its inputs, and of no
+  other's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
 from openrouter_embed.batch.reader import Judge, NameReader, PageReader, ResultReader, by_key
 from openrouter_embed.batch.watching import refresh_one
 from openrouter_embed.core.collect import Collector
-from openrouter_embed.errors import BatchError, EmbeddingError, NotFoundError
+from openrouter_embed.errors import (
+    APIError,
+    BatchError,
+    EmbeddingError,
+    InvalidResponseError,
+    NotFoundError,
+)
+from openrouter_embed.guard import bare
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
@@ -54,6 +62,10 @@ _SAYS: Final = {
     "expired": "has expired: the provider did not finish it in time",
     "cancelled": "was cancelled",
 }
+
+
+_NO_PAGES: Final = frozenset({400, 404, 405, 410, 501})
+"""What a server says that has no pages, or no longer."""
 
 
 class Collection:
@@ -112,8 +124,8 @@ class Collection:
         )
         try:
             yield from self._read_results(batch, judge)
-        except NotFoundError as error:
-            self._fail(batch, error)
+        except (NotFoundError, InvalidResponseError) as error:
+            self._fail(batch, bare(error))
             return
         judge.settle(batch.state)
         if batch.state.final:
@@ -133,31 +145,13 @@ class Collection:
 
         try:
             yield from refresh_one(self._desk, batch, reader=open_reader)
+            if in_pages(batch) and not judge.seen:
+                yield from read_pages(self._desk, batch, judge.item)
         except EmbeddingError:
             if reader is not None:
                 reader.stop()
             judge.begin()
             raise
-        if batch.state.final and batch.state.completed and not judge.seen:
-            yield from self._read_pages(batch, judge)
-
-    def _read_pages(self, batch: Batch, judge: Judge) -> Dialogue[None]:
-        """Read results that the batch does not show; where there are no pages, there are none."""
-        cursor: str | None = None
-        items: list[bytes]
-        following: str | None
-        while True:
-            path = api.page(batch.id, cursor)
-            try:
-                page: Page = yield from self._desk.pour(path, PageReader)
-            except NotFoundError:
-                return
-            items, following = page
-            for item in items:
-                judge.item(item)
-            if following is None or following == cursor:
-                return
-            cursor = following
 
     def _bill(self, batch: Batch, judge: Judge) -> None:
         told = batch.usage if batch.state.usage is not None else judge.usage or Usage()
@@ -222,6 +216,31 @@ class Collection:
         raise error
 
 
+def in_pages(batch: Batch) -> bool:
+    """Whether results that a batch does not show may be had in pages."""
+    state = batch.state
+    return state.final and state.status not in api.NOT_THERE and state.completed > 0
+
+
+def read_pages(desk: Desk, batch: Batch, tell: Callable[[bytes], None]) -> Dialogue[None]:
+    """Read results that the batch does not show; where there are no pages, there are none."""
+    cursor: str | None = None
+    seen: set[str | None] = set()
+    while cursor not in seen:
+        seen.add(cursor)
+        try:
+            page: Page = yield from desk.pour(api.page(batch.id, cursor), PageReader)
+        except APIError as error:
+            if error.status not in _NO_PAGES:
+                raise
+            return
+        for item in page[0]:
+            tell(item)
+        cursor = page[1]
+        if cursor is None:
+            return
+
+
 def _why(batch: Batch) -> BatchError:
     status = batch.state.status
     says = _SAYS.get(status, f"is not done yet ({status}): `wait` for it")
@@ -257,6 +276,8 @@ def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
         return reader
 
     yield from refresh_one(desk, batch, reader=open_reader)
+    if in_pages(batch) and not reader.names:
+        yield from read_pages(desk, batch, reader.item)
     if batch.state.status != api.COMPLETED and not reader.names:
         raise _why(batch)
     if not reader.names:

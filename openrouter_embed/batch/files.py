@@ -2,6 +2,7 @@
 
 Rules of this file:
 - It is written beside its place and then moved there, so that a process may end at any moment.
+- A job that was handed in is not replaced by another: whoever runs a program twice pays once.
 """
 
 from __future__ import annotations
@@ -13,11 +14,34 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from openrouter_embed.batch import api
 from openrouter_embed.batch.record import of_dict
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from openrouter_embed.batch.record import Record
+
+
+def check_free(path: str | os.PathLike[str]) -> None:
+    """Refuse to replace anything but the file of a job of which nothing was handed in.
+
+    Raises:
+        ConfigurationError: Something else is there.
+    """
+    place, shown = pathlib.Path(path), os.fspath(path)
+    if not place.is_file() or not place.stat().st_size:
+        return
+    try:
+        batches = read(path).batches
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"`save_to` names {shown}, which is there and holds something else: name another file."
+        ) from None
+    if any(batch.state.status not in (api.UNSENT, api.DELETED) for batch in batches):
+        raise ConfigurationError(
+            f"`save_to` names {shown}, the file of a job that was handed in: go on with it by "
+            "`batch`, name another file, or remove this one."
+        )
 
 
 def write(record: Record, path: str | os.PathLike[str]) -> None:

@@ -3,7 +3,7 @@
 Rules of this file:
 - Everything that can be refused is refused before the first request.
 - What the job could cost is set aside before the first request, and what was not accepted is given
-  back.
+  back. What was accepted counts at its most until it is billed.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Handing:
         self._settings = settings
         self._plan = plan
         self._path = save_to
+        if save_to is not None:
+            files.check_free(save_to)
         self._saved = False
         self._end = None if settings.deadline is None else monotonic() + settings.deadline
         self._prices: Prices | None = None
@@ -70,8 +72,6 @@ class Handing:
             known = engine.known_models
             self._prices = prices_for_limit(settings.model, known, plan, batch=True)
         self.record = _record(settings, plan, call.space, on_error)
-        self.expected: dict[str, float] = {}
-        """What each batch is expected to cost, in USD, where a spending limit holds."""
 
     def dialogue(self) -> Dialogue[None]:
         """Hand in what is not in the cache.
@@ -96,6 +96,9 @@ class Handing:
                 sent = any(batch.state.status != api.UNSENT for batch in self.record.batches)
                 error.submitted = self.record.to_dict() if sent else None
                 raise
+        except (GeneratorExit, KeyboardInterrupt):
+            self._name_accepted()
+            raise
         finally:
             if units:
                 self._settle(held)
@@ -130,6 +133,15 @@ class Handing:
             warn(f"The job's file could not be written: {error.strerror}.", UserWarning)
         self._saved = True
 
+    def _name_accepted(self) -> None:
+        """Name what was accepted before a call was broken off, where no file and no error does."""
+        if self._path is None and self.record.ids:
+            warn(
+                "Handing in was broken off. These batches were accepted, and `batch` takes a list "
+                f"of their ids: {', '.join(self.record.ids)}.",
+                UserWarning,
+            )
+
     def _note_unsent(self, units: Sequence[int], error: EmbeddingError) -> None:
         """Let inputs that no batch holds say why, when they are asked for."""
         taken = {unit for batch in self.record.batches for unit in batch.units}
@@ -144,14 +156,14 @@ class Handing:
         return 0.0 if self._prices is None else self._plan.cost(units, self._prices)
 
     def _settle(self, held: float) -> None:
-        """Count as spent what was accepted, or may have been, and give the rest back."""
+        """Count what was accepted, or may have been, at its most until it is billed."""
         spent = 0.0
         for batch in self.record.batches:
             if batch.state.status != api.UNSENT:
-                cost = self._cost(batch.units)
-                spent += cost
+                most = self.engine.ledger.most(self._cost(batch.units))
+                spent += most
                 if batch.id and self._prices is not None:
-                    self.expected[batch.id] = cost
+                    self.engine.expect_bill(batch.id, most)
         self.engine.ledger.settle(held, spent)
 
 

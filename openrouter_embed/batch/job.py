@@ -79,9 +79,6 @@ class _Job:
     def __init__(self, engine: Engine, record: Record) -> None:
         self._engine = engine
         self._record = record
-        self._billed: set[str] = set()
-        self.expected: dict[str, float] = {}
-        """What each batch was expected to cost, in USD, where a spending limit holds."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -148,16 +145,9 @@ class _Job:
     def _collection(self, on_error: object) -> Collection:
         if on_error not in (None, "raise", "return"):
             raise ConfigurationError("`on_error` must be 'raise', 'return' or None.")
-        return Collection(self._desk(), open_shelf(self._engine, self._record), self._bill)
-
-    def _bill(self, batch_id: str, usage: Usage) -> None:
-        if batch_id in self._billed:
-            return
-        self._billed.add(batch_id)
-        self._engine.add_usage(usage)
-        expected = self.expected.pop(batch_id, None)
-        if expected is not None and usage.billed is not None:
-            self._engine.ledger.correct(usage.billed - expected)
+        return Collection(
+            self._desk(), open_shelf(self._engine, self._record), self._engine.add_bill
+        )
 
     def _finish(self, collection: Collection, on_error: str | None) -> EmbeddingResult:
         keeper = self._engine.keeper
@@ -311,17 +301,13 @@ class AsyncBatchJob(_Job):
 def submit(ask: AskNow, handing: Handing) -> BatchJob:
     """Hand inputs in; see `EmbeddingClient.submit`."""
     run(handing.dialogue(), ask)
-    job = BatchJob(handing.engine, ask, handing.record)
-    job.expected.update(handing.expected)
-    return job
+    return BatchJob(handing.engine, ask, handing.record)
 
 
 async def asubmit(ask: AskSoon, handing: Handing) -> AsyncBatchJob:
     """Hand inputs in; see `AsyncEmbeddingClient.submit`."""
     await arun(handing.dialogue(), ask)
-    job = AsyncBatchJob(handing.engine, ask, handing.record)
-    job.expected.update(handing.expected)
-    return job
+    return AsyncBatchJob(handing.engine, ask, handing.record)
 
 
 def run(dialogue: Dialogue[T], ask: AskNow) -> T:

@@ -20,6 +20,7 @@ from openrouter_embed.core.codec import encode, refuse_repeated_keys
 from openrouter_embed.core.verdict import judge
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError
+from openrouter_embed.guard import bare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ class StateReader:
 
     def __init__(self) -> None:
         self.taken = 0
-        self._splitter = Splitter(self._item, enough=self._enough)
+        self._splitter = Splitter(self.item, enough=self._enough)
         self._early: Mapping[str, Any] | None = None
         self._doubt: InvalidResponseError | None = None
 
@@ -72,7 +73,7 @@ class StateReader:
             raise InvalidResponseError("The answer is no batch.", reason="json")
         return read_state(table)
 
-    def _item(self, item: bytes) -> None:
+    def item(self, item: bytes) -> None:
         """Pass over a result."""
 
     def _enough(self, frame: bytes) -> bool:
@@ -98,7 +99,8 @@ class NameReader(StateReader):
         self.names: list[tuple[int, str]] = []
         """The number and the key of each."""
 
-    def _item(self, item: bytes) -> None:
+    def item(self, item: bytes) -> None:
+        """Note what a result names."""
         named = read_custom_id(_read_line(item).custom_id)
         if named is not None:
             self.names.append(named)
@@ -203,7 +205,7 @@ class Judge:
         try:
             self._accept(unit, line, item)
         except EmbeddingError as error:
-            self._failed[unit] = error.with_traceback(None)
+            self._failed[unit] = bare(error)
 
     def _accept(self, unit: int, line: _Line, item: bytes) -> None:
         """Take in a vector.
@@ -247,7 +249,8 @@ class ResultReader(StateReader):
         """Take in nothing more."""
         self._doubt = InvalidResponseError("The answer was given up.", reason="json")
 
-    def _item(self, item: bytes) -> None:
+    def item(self, item: bytes) -> None:
+        """Have a result judged."""
         if self._doubt is None:  # else another attempt reads by now
             self._judge.item(item)
 

@@ -185,12 +185,27 @@ def _batch_to_dict(batch: Batch) -> dict[str, Any]:
         "units": list(batch.units),
         "status": state.status,
         "counts": [state.total, state.completed, state.failed],
-        "usage": None if state.usage is None else dict(state.usage),
+        "usage": None if state.usage is None else _numbers(state.usage),
         "created_at": state.created_at,
         "expires_at": state.expires_at,
         "provider": state.provider,
-        "error": state.error or None,
+        # A server's own sentence may quote a text.
+        "error": (state.error or None) if state.status in api.NOT_THERE else None,
     }
+
+
+def _numbers(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a table and of the tables in it; whatever else is there is left out."""
+    inner = {
+        name: _plain_numbers(cast("dict[str, Any]", value))
+        for name, value in table.items()
+        if isinstance(value, dict)
+    }
+    return _plain_numbers(table) | inner
+
+
+def _plain_numbers(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if isinstance(value, (int, float))}
 
 
 def of_ids(ids: Iterable[str], base_url: str) -> Record:
@@ -258,6 +273,18 @@ def _read_batch(row: Mapping[str, Any]) -> Batch:
     return Batch(row["id"] or "", list(map(int, row["units"])), state)
 
 
+_KINDS: Final = (
+    ("base_url", str), ("model", str), ("space", str), ("dimensions", (int, type(None))),
+    ("normalize", (bool, str)), ("on_error", str), ("refresh", bool), ("count", int),
+    ("since", (int, float)),
+)  # fmt: skip
+
+
+def _is_unsent(record: Record, at: int) -> bool:
+    """Whether the input at a position is there, and none that has a vector."""
+    return record.rows is not None and 0 <= at < record.count and record.rows[at] == -1
+
+
 def _check(record: Record) -> None:
     """Refuse a record that would put rows where there are none."""
     units = range(len(record.keys))
@@ -268,6 +295,8 @@ def _check(record: Record) -> None:
         and len(set(named)) == len(named)
         and (record.rows is None or all(-1 <= row < len(units) for row in record.rows))
         and len(units if record.rows is None else record.rows) == record.count
+        and all(_is_unsent(record, at) for at in (*record.empty, *record.refused))
+        and all(isinstance(getattr(record, name), kind) for name, kind in _KINDS)
         and all(not batch.id or api.is_id(batch.id) for batch in record.batches)
         and check_root("root", record.root) == record.root
     )

@@ -16,6 +16,7 @@ from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
 from openrouter_embed.batch.record import Batch
 from openrouter_embed.errors import (
     APIError,
+    BadRequestError,
     BatchError,
     ClientClosedError,
     ConfigurationError,
@@ -35,6 +36,8 @@ LOOKS: Final = (2.0, 5.0, 15.0)
 """Seconds before each look into the list: what arrived may take a while to appear there."""
 TRIES: Final = 3
 """How often a batch is handed in at most, if the list does not show it."""
+MOST_PAGES: Final = 50
+"""Further pages of the list that are read at most; `since` ends it long before."""
 _LOST: Final = frozenset(
     {"reset", "timeout", "truncated", "decode", "protocol", "too_large", "tls"}
 )
@@ -45,7 +48,7 @@ def may_have_arrived(error: EmbeddingError) -> bool:
     """Whether a submission that ended like this may exist."""
     if isinstance(error, TransportError):
         return error.kind in _LOST
-    return isinstance(error, (ServerError, InvalidResponseError))
+    return isinstance(error, (ServerError, InvalidResponseError, ClientClosedError))
 
 
 def submit(
@@ -66,9 +69,10 @@ def submit(
         EmbeddingError: A batch was refused, or whether it arrived is not known.
     """
     record = desk.record
-    before: Sequence[Listed] = yield from desk.find(api.PATH, api.read_list)
+    first: api.ListPage = yield from desk.find(api.PATH, api.read_list)
+    record.since = max((found.state.created_at for found in first.batches), default=0.0)
+    before = yield from _with_following(desk, first)
     record.before = [found.id for found in before]
-    record.since = max((found.state.created_at for found in before), default=0.0)
     yield Do(save)
     ready = iter(portions)
     while True:
@@ -94,10 +98,12 @@ def _place(
     batch = Batch("", portion.units, State(status=api.SUBMITTING))
     batches.append(batch)
     yield Do(save)
+    doubts: list[EmbeddingError] = []
     try:
-        found = yield from _hand_in(desk, lines, batch, portion)
+        found = yield from _hand_in(desk, lines, batch, portion, doubts)
     except EmbeddingError as error:
-        if not may_have_arrived(error):
+        # A body that is refused as such was not accepted earlier either; all else proves nothing.
+        if isinstance(error, BadRequestError) or not (doubts or may_have_arrived(error)):
             batches.remove(batch)
         yield Do(save)
         raise
@@ -105,13 +111,19 @@ def _place(
     yield Do(save)
 
 
-def _hand_in(desk: Desk, lines: api.Lines, batch: Batch, portion: Portion) -> Dialogue[Listed]:
+def _hand_in(
+    desk: Desk, lines: api.Lines, batch: Batch, portion: Portion, doubts: list[EmbeddingError]
+) -> Dialogue[Listed]:
+    """Send it until it is accepted or refused; `doubts` gets what left it open whether it was."""
     body: bytes = yield Do(lambda: lines.body(portion.lines))
     for _ in range(TRIES - 1):
         try:
             return (yield from desk.post(body, api.read_accepted))
         except EmbeddingError as error:  # noqa: PERF203 - the loop is short, and waits
-            if not may_have_arrived(error) or isinstance(error, DeadlineExceededError):
+            if not may_have_arrived(error):
+                raise
+            doubts.append(error)
+            if isinstance(error, (ClientClosedError, DeadlineExceededError)):
                 raise
             found = yield from _look(desk, batch, error)
             if found is not None:
@@ -128,7 +140,7 @@ def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | N
     seen = False
     for pause in LOOKS:
         try:
-            shown: Sequence[Listed] = yield from desk.find(api.PATH, api.read_list, after=pause)
+            shown = yield from recent(desk, after=pause)
         except (ClientClosedError, ConfigurationError, DeadlineExceededError):
             raise
         except EmbeddingError:
@@ -140,6 +152,32 @@ def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | N
     if not seen:
         raise lost
     return None
+
+
+def recent(desk: Desk, after: float = 0.0) -> Dialogue[Sequence[Listed]]:
+    """Return the batches since the job began, as far as the list can be read.
+
+    Args:
+        desk: Of the job.
+        after: Seconds to wait before the first question.
+
+    Raises:
+        EmbeddingError: The list cannot be read.
+    """
+    first: api.ListPage = yield from desk.find(api.PATH, api.read_list, after)
+    return (yield from _with_following(desk, first))
+
+
+def _with_following(desk: Desk, page: api.ListPage) -> Dialogue[Sequence[Listed]]:
+    """Return what is on a page and on those that follow, down to the moment the job began at."""
+    shown = [*page.batches]
+    for _ in range(MOST_PAGES):
+        oldest = shown[-1].state.created_at if shown else 0.0
+        if page.last is None or not oldest or oldest < desk.record.since:
+            break
+        page = yield from desk.find(api.listing(page.last), api.read_list)
+        shown += page.batches
+    return shown
 
 
 def candidate(desk: Desk, batch: Batch, shown: Sequence[Listed]) -> Listed | None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openrouter_embed.batch import api
-from openrouter_embed.batch.api import Listed, State
+from openrouter_embed.batch import api, submitting
+from openrouter_embed.batch.api import State
 from openrouter_embed.batch.reader import StateReader
-from openrouter_embed.batch.submitting import candidate
 from openrouter_embed.errors import (
     APIError,
     DeadlineExceededError,
@@ -27,7 +26,7 @@ from openrouter_embed.errors import (
 from openrouter_embed.result import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from openrouter_embed.batch.dialogue import Desk, Dialogue
     from openrouter_embed.batch.record import Batch
@@ -62,7 +61,9 @@ def refresh(desk: Desk, after: float = 0.0) -> Dialogue[None]:
     Raises:
         EmbeddingError: A question was refused, or went unanswered.
     """
-    yield from _look_for_lost(desk)
+    if any(not batch.id for batch in desk.record.running):
+        yield from _look_for_lost(desk, after)
+        after = 0.0
     for batch in desk.record.running:
         yield from refresh_one(desk, batch, after)
         after = 0.0
@@ -97,18 +98,21 @@ def _unknown(batch: Batch, error: NotFoundError) -> NotFoundError:
     return error
 
 
-def _look_for_lost(desk: Desk) -> Dialogue[None]:
-    """Look for what was being handed in when a process ended."""
-    lost = [batch for batch in desk.record.running if not batch.id]
-    if not lost:
-        return
-    shown: Sequence[Listed] = yield from desk.find(api.PATH, api.read_list)
+def _look_for_lost(desk: Desk, after: float) -> Dialogue[None]:
+    """Look for what was being handed in when a process ended, which may be a moment ago."""
+    for pause in (0.0, *submitting.LOOKS):
+        shown = yield from submitting.recent(desk, max(pause, after))
+        after = 0.0
+        lost = [batch for batch in desk.record.running if not batch.id]
+        for batch in lost:
+            found = submitting.candidate(desk, batch, shown)
+            if found is not None:
+                batch.id, batch.state = found.id, found.state
+        if all(batch.id for batch in lost):
+            return
     for batch in lost:
-        found = candidate(desk, batch, shown)
-        if found is None:
+        if not batch.id:
             batch.state = State(status=api.UNSENT, error="It was never accepted.")
-        else:
-            batch.id, batch.state = found.id, found.state
 
 
 def wait(

@@ -80,6 +80,10 @@ _RETRIES: Final = (
     "The session's adapter retries by itself, which would multiply our own retries: mount one with "
     "`max_retries=0`."
 )
+_NO_THREAD: Final = Fault(
+    FaultKind.LOCAL,
+    "The system gives no further thread to send in: lower `max_concurrency`, or allow it more.",
+)
 _PIECE: Final = 4 * 1024 * 1024
 """Bytes per read: small ones cost time, and a whole limit at once costs memory."""
 
@@ -248,7 +252,11 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
             if isinstance(step, Send):
                 request = step.request
                 attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
-                transport.start(_task(request, attempt, inbox, transport, settings.limiter))
+                task = _task(request, attempt, inbox, transport, settings.limiter)
+                try:
+                    transport.start(task)
+                except RuntimeError:
+                    inbox.put((request.id, _NO_THREAD))
             elif isinstance(step, Abort):
                 attempts.pop(step.id).abort()
             elif isinstance(step, Wait):

@@ -48,9 +48,10 @@ def test_a_server_that_fails_for_good_is_that_error_after_three_tries(make, em):
     assert failing.count == 3
 
 
-def test_where_the_list_cannot_be_read_nothing_is_sent_again(make, em):
+def test_where_the_list_cannot_be_read_nothing_is_sent_again(make, emulate):
+    em = emulate()
     before = em.batches.ids
-    client = make(max_retries=0)
+    client = make(max_retries=0, base_url=em.base_url)
     failing = em.fail("lost", on="batches", method="POST")
     em.fail(500, times=None, after=1, on="batches", method="GET")
     with pytest.raises(TransportError) as caught:

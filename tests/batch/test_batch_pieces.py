@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from batch_faces import FACES, SMALL
 
+from openrouter_embed import EmbeddingClient
 from openrouter_embed.batch import api
 from openrouter_embed.batch.record import Batch, Record
 from openrouter_embed.core.fetch import Ask, Fetch
@@ -155,6 +156,28 @@ def test_where_there_are_no_pages_either_every_result_is_missing(serve, collect)
     with pytest.raises(InvalidResponseError, match="no result") as caught:
         collect(serve.answers(answer))
     assert caught.value.reason == "missing"
+
+
+@pytest.mark.timeout(20)
+def test_pages_that_lead_in_a_circle_end(serve, collect):
+    def answer(path):
+        if "/results?" not in path:
+            return json.dumps(SHOWN).encode()
+        following = "b" if path.endswith("cursor=a") else "a"
+        return json.dumps({"data": [], "has_more": True, "next_cursor": following}).encode()
+
+    with pytest.raises(InvalidResponseError, match="no result"):
+        collect(serve.answers(answer))
+
+
+def test_ids_alone_are_enough_where_results_come_in_pages(serve):
+    def answer(path):
+        if "/results?" not in path:
+            return json.dumps(SHOWN).encode()
+        return json.dumps({"data": [result(at) for at in range(ROWS)]}).encode()
+
+    with EmbeddingClient(SMALL, api_key="k", base_url=serve.answers(answer)) as client:
+        np.testing.assert_array_equal(client.batch("b").result().vectors, VECTORS)
 
 
 # ------------------------------------------------------------------ pieces

@@ -109,7 +109,7 @@ def test_an_answer_without_an_id_accepts_nothing(body):
 def test_a_list_is_read_as_far_as_it_can_be():
     rows = [{"id": "b1", "model": "m", "status": "failed"}, 3, {"id": None}, {"id": "b2"}]
     found = api.read_list(Reply(200, {}, json.dumps({"data": rows}).encode()))
-    assert [(each.id, each.state.status) for each in found] == [
+    assert [(each.id, each.state.status) for each in found.batches] == [
         ("b1", "failed"),
         ("b2", "unknown"),
     ]

@@ -11,12 +11,20 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from telemetry_doors import ASYNC, DOORS, KEY, MODEL
 from telemetry_table import SPAN
 
-from openrouter_embed import AuthenticationError, EmbeddingClient, EmbeddingError, client, telemetry
+from openrouter_embed import (
+    AuthenticationError,
+    ConfigurationError,
+    EmbeddingClient,
+    EmbeddingError,
+    client,
+    telemetry,
+)
 from openrouter_embed.telemetry import names
 
 TEXTS = ["a private text", "another one"]
@@ -354,6 +362,39 @@ def test_a_provider_that_fails_costs_no_vector_and_is_told_once(
     (line,) = [record for record in caplog.records if record.name == "openrouter_embed"]
     assert line.getMessage() == "OpenTelemetry failed with RuntimeError; calls go on unseen."
     assert line.levelname == "WARNING"
+
+
+class Hostile:
+    """Does what another thing does, but for one method, which fails."""
+
+    def __init__(self, thing, method):
+        self._thing, self._method = thing, method
+
+    def __getattr__(self, name):
+        if name == self._method:
+            raise RuntimeError("a private text")
+        found = getattr(self._thing, name)
+        if name not in ("start_span", "get_tracer", "get_meter", "create_histogram"):
+            return found
+        return lambda *given, **named: Hostile(found(*given, **named), self._method)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "get_tracer", "get_meter", "create_histogram", "record", "start_span", "is_recording",
+        "set_attributes", "set_status", "end",
+    ],
+)  # fmt: skip
+def test_no_method_that_fails_costs_a_vector_or_hides_an_error(watch, emulator, method):
+    tracers, meters = watch.tracers, watch.meters
+    watch.tracers, watch.meters = Hostile(tracers, method), Hostile(meters, method)
+    with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
+        assert made.embed(TEXTS).ok.all()
+        with pytest.raises(ConfigurationError):
+            made.embed(TEXTS, on_error="odd")
+    watch.tracers, watch.meters = tracers, meters
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 class Watchless:
