@@ -16,7 +16,7 @@ import warnings
 
 import numpy as np
 from stand_in import POOL, pool, text
-from subjects import SUBJECTS, Embed, Subject
+from subjects import SUBJECTS, Embed, Subject, ask_for
 
 TOLERANCE = 1e-4
 WARM_QUERIES = 50
@@ -28,6 +28,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     name, count, width, url, mode = sys.argv[1:6]
     subject = SUBJECTS[name]
+    ask_for(int(width))
     print(json.dumps(MODES[mode](subject, subject.make(url), int(count), int(width))))
 
 

@@ -103,9 +103,9 @@ WORKLOADS = {
         (QUERY, LC_QUERY, LI_QUERY, "LangChain OpenAIEmbeddings, embed_query",
          "LlamaIndex OpenAIEmbedding, get_query_embedding", SESSION, PAGE,
          "baseten, default, numpy", *OTHERS),
-        (Aim(QUERY, (SESSION,), 1.7),
-         Aim(LC_QUERY, ("LangChain OpenAIEmbeddings, embed_query",), 2.5),
-         Aim(LI_QUERY, ("LlamaIndex OpenAIEmbedding, get_query_embedding",), 2)),
+        (Aim(QUERY, (SESSION,), 1),
+         Aim(LC_QUERY, ("LangChain OpenAIEmbeddings, embed_query",), 1.6),
+         Aim(LI_QUERY, ("LlamaIndex OpenAIEmbedding, get_query_embedding",), 1.6)),
         rounds=5, mode="queries",
     ),
     "4": Workload(

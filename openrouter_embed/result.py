@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex, cast
 
@@ -101,7 +102,9 @@ def _total(mine: float | None, theirs: float | None) -> float | None:
 
 def _shown(dollars: float) -> str:
     """Write USD with four decimals, or with two figures where that would hide all of it."""
-    return f"{dollars:.4f}" if dollars >= 0.0001 or not dollars else f"{dollars:.2g}"
+    if dollars >= 0.0001 or not dollars:
+        return f"{dollars:.4f}"
+    return f"{dollars:.{1 - math.floor(math.log10(dollars))}f}"
 
 
 def _many(number: int, what: str) -> str:

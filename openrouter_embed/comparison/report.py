@@ -224,6 +224,16 @@ def _axes(ax: Any) -> Any:
     return subplots(figsize=(7, 4), layout="constrained")[1]
 
 
+def _scale(ax: Any) -> None:
+    """Set the price's scale: logarithmic, in plain dollars."""
+    from matplotlib import ticker  # noqa: PLC0415 - an extra; axes are there, so it is, too
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("${x:g}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
+
+
 def _draw(ax: Any, rows: Sequence[ModelScore], comparison: Comparison) -> Any:
     """Put every model at its price and quality, with its interval; free ones stand at the left."""
     prices = [row.cost_per_million or 0.0 for row in rows]
@@ -240,7 +250,7 @@ def _draw(ax: Any, rows: Sequence[ModelScore], comparison: Comparison) -> Any:
             textcoords="offset points",
             fontsize=8,
         )
-    ax.set_xscale("log")
+    _scale(ax)
     ax.margins(x=0.25)
     ax.set_xlabel("USD per million documents" + (" (left edge: free)" if 0.0 in prices else ""))
     ax.set_ylabel(f"nDCG@{comparison.k}")

@@ -13,9 +13,11 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
+import logging
 import re
 import threading
 from collections import Counter, OrderedDict
@@ -30,7 +32,7 @@ import numpy.typing as npt
 from openrouter_embed.emulator.stop_words import STOP_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from openrouter_embed.emulator.catalogue import Role, Scale
     from openrouter_embed.emulator.options import Backend
@@ -150,11 +152,23 @@ def _load_signal_model(backend: Backend) -> _SignalModel:
         return _loaded[backend]
 
 
+@contextlib.contextmanager
+def _logging_as_it_is() -> Generator[None]:
+    """Keep a library that configures logging when it is imported from doing so to its user."""
+    handler = logging.NullHandler()
+    logging.root.addHandler(handler)  # `basicConfig` leaves a root alone that has a handler
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
+
+
 class WordLlamaSignals:
     """Signals of wordllama, whose weights travel inside its wheel; nothing is downloaded."""
 
     def __init__(self) -> None:
-        module = importlib.import_module("wordllama")
+        with _logging_as_it_is():
+            module = importlib.import_module("wordllama")
         folder = Path(str(module.__file__)).parent
         self._model = module.WordLlama.load(cache_dir=folder, disable_download=True)
         self._lock = threading.Lock()  # its tokenizer keeps padding state

@@ -212,7 +212,7 @@ def test_batches_that_are_not_billed_yet_count_with_the_margin(make, emulate):
     limited = make(base_url=slow.base_url, max_cost=cost * 4.9)
     limited.submit(["word " * 50])
     with pytest.raises(BudgetExceededError):
-        limited.submit(["another " * 50])
+        limited.submit(["wort " * 50])
 
 
 def test_a_file_of_a_job_that_is_paid_for_is_not_replaced(make, em, tmp_path):

@@ -186,4 +186,6 @@ def test_a_plot_shows_every_model_at_its_price(where):
     axes = quiet([A, B], DOCUMENTS, QUERIES, relevant=RELEVANT, **where).plot()
     assert {note.get_text() for note in axes.texts} == {A.split("/")[1], B.split("/")[1]}
     assert axes.get_ylabel() == "nDCG@10"
+    assert all(label.get_text().startswith("$") for label in axes.get_xticklabels())
+    assert not axes.get_xticklabels(minor=True)
     matplotlib.pyplot.close("all")

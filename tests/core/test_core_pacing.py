@@ -584,7 +584,10 @@ class Line(RuleBasedStateMachine):
 
     @rule()
     def pass_time(self):
+        """Let a gap go by; who was told a moment asks again when it comes, as a driver would."""
         self.now += 3.0
+        for at in sorted(self.timed):
+            self.try_(at)
 
     @invariant()
     def nobody_waits_in_vain(self):

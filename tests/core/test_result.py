@@ -119,7 +119,7 @@ def test_usages_can_be_summed():
             "17,345 tokens, $0.0003, 74 requests",
         ),
         (Usage(), "0 tokens, $0.0000, 0 requests"),
-        (Usage(total_tokens=1, cost=2e-8, requests=1), "1 token, $2e-08, 1 request"),
+        (Usage(total_tokens=1, cost=2e-8, requests=1), "1 token, $0.000000020, 1 request"),
         (Usage(total_tokens=9, cost=None, requests=2), "9 tokens, cost unknown, 2 requests"),
         (
             Usage(total_tokens=9, cost=1.5, requests=2, inputs=1000, cache_hits=990),

@@ -1,6 +1,8 @@
 """What the vectors promise: meaning, roles and usable prefixes."""
 
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -273,3 +275,15 @@ def test_the_cache_stays_bounded(monkeypatch):
 
     assert len(embedder._cache) == 10
     np.testing.assert_array_equal(first, again)
+
+
+@needs_wordllama
+def test_the_logging_of_a_program_stays_as_it_set_it_up():
+    code = """
+import logging
+from openrouter_embed.emulator.vectors import Embedder
+Embedder("wordllama").warm_up()
+assert not logging.root.handlers, logging.root.handlers
+assert logging.root.level == logging.WARNING
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -37,8 +37,8 @@ ELSEWHERE = {
     "docs/testing.md": "tests/emulator/test_testing_docs.py",
 }
 """Pages whose blocks another test runs, beside what they are about."""
-GENERATED = {"docs/index.md"}
-"""Pages that hold the text of others."""
+GENERATED = {"docs/index.md", *(page for page in PAGES if page.startswith("docs/notebooks/"))}
+"""Pages that hold the text of others, or are made of what `test_notebooks.py` runs."""
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -159,13 +159,16 @@ LINKS = [
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_every_link_of_a_page_leads_somewhere(page, link):
-    assert (ROOT / page).parent.joinpath(link.partition("#")[0]).exists(), page
+    target = (ROOT / page).parent.joinpath(link.partition("#")[0])
+    assert target.exists(), page
+    if page.startswith("docs/"):
+        assert target.resolve().is_relative_to(DOCS), f"{page} leads out of the site"
 
 
 def listed(nav):
     """The pages of a part of the navigation."""
     for entry in nav:
-        for where in entry.values():
+        for where in [entry] if isinstance(entry, str) else entry.values():
             yield from [where] if isinstance(where, str) else listed(where)
 
 
