@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
-from openrouter_embed.batch import api
+from openrouter_embed.batch import api, submitting
 from openrouter_embed.emulator.batch_answers import BatchItem
 from openrouter_embed.errors import (
     BatchError,
@@ -48,7 +48,7 @@ def test_a_client_that_is_closed_while_handing_in_loses_no_batch(em, tmp_path):
         assert list(job.ids) == new_since(em, before)
 
 
-def test_a_batch_that_may_be_any_of_several_stays_in_doubt(make, em):
+def test_a_batch_that_may_be_any_of_several_stays_in_doubt(make, em, monkeypatch):
     client = make()
     em.fail("lost", times=2, on="batches", method="POST")
 
@@ -58,27 +58,17 @@ def test_a_batch_that_may_be_any_of_several_stays_in_doubt(make, em):
         ) as other:
             other.submit([f"{text} too" for text in TEXTS])
 
-    with pytest.raises(BatchError, match="look which is yours") as caught:
-        _with_a_rival(client, em, hand_in)
-    assert [batch["status"] for batch in caught.value.submitted["batches"]] == ["submitting"]
-
-
-def _with_a_rival(client, em, hand_in):
-    """Submit while another program hands in as many texts for the same model."""
-    import openrouter_embed.batch.submitting as place
-
-    real = place._look
+    real = submitting._look
 
     def look(desk, batch, lost):
         em.reset()
         hand_in()
         return (yield from real(desk, batch, lost))
 
-    place._look = look
-    try:
-        return client.submit(TEXTS)
-    finally:
-        place._look = real
+    monkeypatch.setattr(submitting, "_look", look)
+    with pytest.raises(BatchError, match="look which is yours") as caught:
+        client.submit(TEXTS)
+    assert [batch["status"] for batch in caught.value.submitted["batches"]] == ["submitting"]
 
 
 def test_a_refusal_after_a_lost_answer_leaves_the_first_in_doubt(make, em, monkeypatch):
@@ -192,8 +182,6 @@ def test_a_batch_that_is_gone_takes_no_other_with_it(make, emulate):
     late = client.submit(TEXTS[2:])
     slow.batches.advance(2 * 86_400)
     late.wait()
-    result = client.batch([*early.ids, *late.ids])
-    del result
     table = early.to_dict()
     more = late.to_dict()
     more["batches"][0]["units"] = [2, 3]
@@ -224,7 +212,7 @@ def test_batches_that_are_not_billed_yet_count_with_the_margin(make, emulate):
     limited = make(base_url=slow.base_url, max_cost=cost * 4.9)
     limited.submit(["word " * 50])
     with pytest.raises(BudgetExceededError):
-        limited.submit(["another " * 50])
+        limited.submit(["wort " * 50])
 
 
 def test_a_file_of_a_job_that_is_paid_for_is_not_replaced(make, em, tmp_path):

@@ -84,7 +84,7 @@ def test_a_thread_that_the_system_does_not_give_leaves_nothing_to_wait_for(monke
 
 
 def test_a_call_for_which_there_is_no_thread_left_keeps_what_had_come(em, monkeypatch):
-    real, texts = threading.Thread.start, [f"text {at}" for at in range(6)]
+    texts = [f"text {at}" for at in range(6)]
     with EmbeddingClient(
         MODEL, api_key="k", base_url=em.base_url, max_batch_inputs=1, max_concurrency=1
     ) as client:
@@ -103,7 +103,6 @@ def test_a_call_for_which_there_is_no_thread_left_keeps_what_had_come(em, monkey
         with pytest.raises(ConfigurationError, match="max_concurrency") as caught:
             client.embed(texts)
         assert caught.value.result.ok.sum() == 3
-    del real
 
 
 def test_a_client_that_is_forgotten_sends_its_threads_home(em):

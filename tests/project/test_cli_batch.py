@@ -292,7 +292,10 @@ def test_a_submission_that_was_killed_is_found_again(emulator, capsys):
     assert batch in capsys.readouterr().out
 
 
-def test_an_interrupted_submission_says_where_to_look_and_what_came_of_it(emulator, capsys):
+def test_an_interrupted_submission_says_where_to_look_and_what_came_of_it(
+    emulator, capsys, monkeypatch
+):
+    monkeypatch.setattr("openrouter_embed.batch.submitting.LOOKS", (0.001,))
     status, error = killed(emulator, "stall", signal.SIGINT)
     assert status == 130
     assert "How far: openrouter-embed batch status job.json\n" in error
