@@ -18,9 +18,11 @@
 
 # %%
 import os
+from pathlib import Path
 
 from openrouter_embed.emulator import Emulator
 
+Path("job.json").unlink(missing_ok=True)  # of an earlier run, whose emulator is gone
 emulator = Emulator(batch_seconds=7 * 3600).start()
 os.environ |= {"OPENROUTER_API_KEY": "none", "OPENROUTER_API_BASE": emulator.base_url}
 
