@@ -175,9 +175,14 @@ def _with_following(desk: Desk, page: api.ListPage) -> Dialogue[Sequence[Listed]
         oldest = shown[-1].state.created_at if shown else 0.0
         if page.last is None or not oldest or oldest < desk.record.since:
             break
-        page = yield from desk.find(api.listing(page.last), api.read_list)
+        page = yield from _page_after(desk, page.last)
         shown += page.batches
     return shown
+
+
+def _page_after(desk: Desk, last: str) -> Dialogue[api.ListPage]:
+    page: api.ListPage = yield from desk.find(api.listing(last), api.read_list)
+    return page
 
 
 def candidate(desk: Desk, batch: Batch, shown: Sequence[Listed]) -> Listed | None:

@@ -100,6 +100,7 @@ def _unknown(batch: Batch, error: NotFoundError) -> NotFoundError:
 
 def _look_for_lost(desk: Desk, after: float) -> Dialogue[None]:
     """Look for what was being handed in when a process ended, which may be a moment ago."""
+    lost: list[Batch] = []
     for pause in (0.0, *submitting.LOOKS):
         shown = yield from submitting.recent(desk, max(pause, after))
         after = 0.0
