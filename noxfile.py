@@ -72,6 +72,8 @@ PYTHONS: Final = find_pythons(os.environ)
 os.environ["PATH"] = os.pathsep.join(
     [*(str(pathlib.Path(program).parent) for program in PYTHONS.values()), os.environ["PATH"]]
 )
+# nltk, which LlamaIndex brings, refuses to read files that are linked, as uv would have them.
+os.environ["UV_LINK_MODE"] = "copy"
 nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "uv|virtualenv"
