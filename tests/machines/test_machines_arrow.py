@@ -88,6 +88,10 @@ def test_rows_without_a_text_or_refused_are_null_and_the_others_keep_their_place
     assert not np.isnan(column.values.to_numpy()).any()
 
 
+@pytest.mark.skipif(
+    int(pa.__version__.partition(".")[0]) < 26,
+    reason="pyarrow before 26 reads no nulls in lists of a fixed size, whoever wrote them",
+)
 def test_a_column_with_nulls_survives_parquet(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     texts = read_texts(table(["a", None]), "text", empty_too=False)
