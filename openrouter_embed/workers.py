@@ -6,7 +6,7 @@ Rules of this file:
 - The thread that was busy last goes on first: what it uses is still in the caches, where a new
   thread would cost a query some 150 microseconds.
 - No lock, for a collector that runs in the wrong moment would wait for it for ever: a list's own
-  `append`, `pop` and `remove` are indivisible, and whoever takes a desk off the list owns it.
+  `append`, `pop` and `remove` are indivisible, and whoever takes a queue off the list owns it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Work = Callable[[], None]
-    Desk = queue.SimpleQueue[Work | None]  # `None` sends its thread home
+    Tasks = queue.SimpleQueue[Work | None]  # `None` sends its thread home
 
 IDLE_SECONDS: Final = 5.0
 """How long a thread without work stays."""
@@ -34,7 +34,7 @@ class Workers:
     """As many threads as there are sends at once: the job decides how many those are."""
 
     def __init__(self) -> None:
-        self.free: list[Desk] = []
+        self.free: list[Tasks] = []
         self.threads: set[threading.Thread] = set()
         self._closed = False
 
@@ -44,13 +44,13 @@ class Workers:
         Raises:
             RuntimeError: The system gives no thread.
         """
-        desk: Desk
+        tasks: Tasks
         try:
-            desk = self.free.pop()
+            tasks = self.free.pop()
         except IndexError:
-            desk = queue.SimpleQueue()
+            tasks = queue.SimpleQueue()
             thread = threading.Thread(
-                target=self._serve, args=(desk,), name="openrouter-embed-send", daemon=True
+                target=self._serve, args=(tasks,), name="openrouter-embed-send", daemon=True
             )
             self.threads.add(thread)
             try:
@@ -58,26 +58,26 @@ class Workers:
             except BaseException:
                 self.threads.discard(thread)  # nobody could wait for its end
                 raise
-        desk.put(work)
+        tasks.put(work)
 
-    def _serve(self, desk: Desk) -> None:
-        while (work := self._take(desk)) is not None:
+    def _serve(self, tasks: Tasks) -> None:
+        while (work := self._take(tasks)) is not None:
             work()
             del work
-            self.free.append(desk)
+            self.free.append(tasks)
             if self._closed:
                 self.dismiss()
         self.threads.discard(threading.current_thread())
 
-    def _take(self, desk: Desk) -> Work | None:
+    def _take(self, tasks: Tasks) -> Work | None:
         try:
-            return desk.get(timeout=IDLE_SECONDS)
+            return tasks.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             pass
         try:
-            self.free.remove(desk)
+            self.free.remove(tasks)
         except ValueError:
-            return desk.get()  # taken just as its time was up: the work is on its way
+            return tasks.get()  # taken just as its time was up: the work is on its way
         return None
 
     def dismiss(self) -> None:
