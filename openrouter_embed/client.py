@@ -401,6 +401,7 @@ class EmbeddingClient(_Client):
         role: Role | None = None,
         input_type: str | None = AUTO,
         batch: bool = False,
+        refresh: bool = False,
     ) -> Estimate:
         """Work out tokens and USD of a call before a cent is spent.
 
@@ -411,13 +412,14 @@ class EmbeddingClient(_Client):
             role: As for `embed`.
             input_type: As for `embed`.
             batch: Whether for `submit`: half the price where the catalogue says so.
+            refresh: Whether what is in the cache is to be bought again, and so counts.
 
         Raises:
             ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or self.models()
-        return self._engine.estimate(inputs, role, input_type, known, batch=batch)
+        return self._engine.estimate(inputs, role, input_type, known, batch=batch, refresh=refresh)
 
     @guarded
     def check(self) -> KeyInfo:
@@ -430,7 +432,7 @@ class EmbeddingClient(_Client):
         return read_key_info(self._get(KEY_PATH))
 
     def _get(self, path: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._drive(lambda _: self._engine.get(path)).result()
+        found: Mapping[str, Any] = self._ask(self._engine.question(path))
         return found
 
     @spelled_out(CallOptions, per_call=True)
@@ -470,13 +472,13 @@ class EmbeddingClient(_Client):
             EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
                 batches that were accepted.
         """
-        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
         from openrouter_embed.batch.job import submit  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.batch.submission import Submission  # noqa: PLC0415 - lazy by design
 
         if self._engine.needs_prices:
             self.models()
         asked = (role, input_type, on_error)
-        return submit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
+        return submit(self._ask, Submission(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
     def batch(self, path_or_ids: JobName) -> BatchJob:
@@ -690,6 +692,7 @@ class AsyncEmbeddingClient(_Client):
         role: Role | None = None,
         input_type: str | None = AUTO,
         batch: bool = False,
+        refresh: bool = False,
     ) -> Estimate:
         """Work out tokens and USD of a call before a cent is spent.
 
@@ -700,13 +703,14 @@ class AsyncEmbeddingClient(_Client):
             role: As for `embed`.
             input_type: As for `embed`.
             batch: Whether for `submit`: half the price where the catalogue says so.
+            refresh: Whether what is in the cache is to be bought again, and so counts.
 
         Raises:
             ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
             EmbeddingError: The catalogue could not be fetched.
         """
         known = self._engine.known_models or await self.models()
-        return self._engine.estimate(inputs, role, input_type, known, batch=batch)
+        return self._engine.estimate(inputs, role, input_type, known, batch=batch, refresh=refresh)
 
     @aguarded
     async def check(self) -> KeyInfo:
@@ -719,7 +723,7 @@ class AsyncEmbeddingClient(_Client):
         return read_key_info(await self._get(KEY_PATH))
 
     async def _get(self, path: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = (await self._drive(lambda _: self._engine.get(path))).result()
+        found: Mapping[str, Any] = await self._ask(self._engine.question(path))
         return found
 
     @spelled_out(CallOptions, per_call=True)
@@ -743,13 +747,13 @@ class AsyncEmbeddingClient(_Client):
             EmbeddingError: It failed; `.submitted` holds what `batch` takes to go on with those
                 batches that were accepted.
         """
-        from openrouter_embed.batch.handing import Handing  # noqa: PLC0415 - lazy by design
         from openrouter_embed.batch.job import asubmit  # noqa: PLC0415 - lazy by design
+        from openrouter_embed.batch.submission import Submission  # noqa: PLC0415 - lazy by design
 
         if self._engine.needs_prices:
             await self.models()
         asked = (role, input_type, on_error)
-        return await asubmit(self._ask, Handing(self._engine, inputs, asked, save_to, overrides))
+        return await asubmit(self._ask, Submission(self._engine, inputs, asked, save_to, overrides))
 
     @guarded
     def batch(self, path_or_ids: JobName) -> AsyncBatchJob:

@@ -299,9 +299,7 @@ class Engine:
         """
         if job.listener.complaint:
             warn(job.listener.complaint, UserWarning)
-        for sentence in self._keeper.complaints() if self._keeper is not None else ():
-            LOGGER.info("%s", sentence, extra=extras("cache"))
-            warn(sentence, CacheWarning)
+        self.tell_of_cache()
         result = job.result()
         if seen is not None:
             seen.result = result
@@ -314,23 +312,23 @@ class Engine:
             )
         return result
 
-    def get(self, path: str) -> Fetch[Mapping[str, Any]]:
-        """Make the state machine of one `GET` of an object with `data`.
+    def tell_of_cache(self) -> None:
+        """Warn of what the cache has complained of since."""
+        for sentence in self._keeper.complaints() if self._keeper is not None else ():
+            LOGGER.info("%s", sentence, extra=extras("cache"))
+            warn(sentence, CacheWarning)
 
-        Raises:
-            ClientClosedError: The client is closed.
-        """
+    def question(self, path: str) -> Ask[Mapping[str, Any]]:
+        """Return what gets an object with `data`."""
         from openrouter_embed.core.fetch import PATIENCE, Ask, read_data  # noqa: PLC0415 - lazy
 
         settings = self.settings
-        return self.fetch(
-            Ask(
-                path=path,
-                public=path == MODELS_PATH,
-                timeout=min(settings.timeout, PATIENCE),
-                deadline=settings.deadline,
-                read=read_data,
-            )
+        return Ask(
+            path=path,
+            public=path == MODELS_PATH,
+            timeout=min(settings.timeout, PATIENCE),
+            deadline=settings.deadline,
+            read=read_data,
         )
 
     def fetch(self, ask: Ask[Answer]) -> Fetch[Answer]:
@@ -367,6 +365,7 @@ class Engine:
         models: list[ModelInfo],
         *,
         batch: bool = False,
+        refresh: bool = False,
     ) -> Estimate:
         """Work out what a call should take; sends nothing.
 
@@ -379,9 +378,11 @@ class Engine:
         model = self.settings.model
         doubt_model(model, models)
         plan = self._call(self.settings, role, input_type).plan(inputs)
-        return estimate(model, models, plan, self._to_buy(plan, role, input_type), batch=batch)
+        everything = refresh or self.settings.refresh
+        missing = range(len(plan.units)) if everything else self._absent(plan, role, input_type)
+        return estimate(model, models, plan, missing, batch=batch)
 
-    def _to_buy(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
+    def _absent(self, plan: Plan, role: Role | None, input_type: str | None) -> Sequence[int]:
         """Return the units that are not in the cache."""
         cache = self._call_cache(self.settings, role, input_type, plan, lambda: None, patient=False)
         return range(len(plan.units)) if cache is None else cache.absent()

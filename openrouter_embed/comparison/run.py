@@ -38,11 +38,10 @@ TIMED: Final = 11
 
 @dataclass(slots=True)
 class _Run:
-    """One model's client and what it gave; `uncached` tells prices, whatever a cache holds."""
+    """One model's client and what it gave."""
 
     model: str
     client: EmbeddingClient
-    uncached: EmbeddingClient
     estimate_tokens: int = 0
     estimate_cost: float | None = 0.0
     document_cost: float | None = None
@@ -90,7 +89,7 @@ def compare(
     if type(k) is not int or k < 1:
         raise ConfigurationError("`k` must be a whole number of at least 1.")
     tasks = make_tasks(documents, queries, relevant)
-    runs = [_run(name, client_options) for name in names]
+    runs = [_Run(name, EmbeddingClient(name, **client_options)) for name in names]
     try:
         for run in runs:
             _attempt(run, lambda run: _estimate(run, tasks))
@@ -102,15 +101,6 @@ def compare(
     finally:
         for run in runs:
             run.client.close()
-            run.uncached.close()
-
-
-def _run(name: str, options: Options) -> _Run:
-    client = EmbeddingClient(name, **options)
-    if options.get("cache") is None:
-        return _Run(name, client, client)
-    without: Options = {**options, "cache": None}
-    return _Run(name, client, EmbeddingClient(name, **without))
 
 
 def _names(models: object) -> list[str]:
@@ -143,7 +133,9 @@ def _estimate(run: _Run, tasks: Sequence[Task]) -> None:
             run.estimate_tokens += part.tokens
             run.estimate_cost = _sum(run.estimate_cost, part.cost)
         if task is tasks[-1]:
-            run.document_cost = run.uncached.estimate(task.documents, role="document").cost
+            # The price of the model, whatever a cache holds.
+            whole = run.client.estimate(task.documents, role="document", refresh=True)
+            run.document_cost = whole.cost
 
 
 def _sum(one: float | None, other: float | None) -> float | None:

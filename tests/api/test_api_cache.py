@@ -195,6 +195,14 @@ def test_an_estimate_counts_what_is_not_there(make, path):
     assert client.estimate(texts(10), role="document").cost == 0
 
 
+def test_an_estimate_with_refresh_counts_everything(make, path):
+    """What is to be bought again costs again: by the call, or by the client's own option."""
+    make(cache=path).embed(texts(10), role="document")
+    known = make(cache=path).estimate(texts(10), role="document", refresh=True)
+    assert known.inputs == 10
+    assert known == make(cache=path, refresh=True).estimate(texts(10), role="document")
+
+
 def test_an_average_of_parts_is_kept_apart_from_whole_texts(make, em, path):
     long = "a long text that goes on and on. " * 1500
     client = make(cache=path, long_input="split")
