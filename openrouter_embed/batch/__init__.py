@@ -9,6 +9,6 @@ do not take), `portions` (inputs into batches), `record` (what a job is, and wha
 `stream` and `reader` (answers, however long), `dialogue` and, written in it, `submitting`,
 `watching` and `collecting`.
 
-At the edge: `handing` (one call of submit), `shelf` (the cache), `files`, and `job`, which the
-caller holds.
+At the edge: `submission` (one call of submit), `job_cache` (the cache, by keys alone), `files`, and
+`job`, which the caller holds.
 """

@@ -15,7 +15,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Final, Protocol
 
 from openrouter_embed.batch import api
-from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.dialogue import Dialogue, Do, Questions
 from openrouter_embed.batch.reader import Judge, NameReader, PageReader, ResultReader, by_key
 from openrouter_embed.batch.watching import refresh_one
 from openrouter_embed.core.collect import Collector
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Page = tuple[list[bytes], str | None]  # results, and where the next page begins
 
 
-class Shelf(Protocol):
+class Kept(Protocol):
     """A cache as it is needed here; both may block."""
 
     def recall(self, units: Sequence[int]) -> Iterable[tuple[Sequence[int], Matrix, str]]:
@@ -72,28 +72,34 @@ class Collection:
     """The vectors of a job, as far as they are there.
 
     Args:
-        desk: Of the job.
-        shelf: The cache, if there is one.
+        questions: Of the job.
+        cache: The cache, if there is one.
         on_usage: Told of each batch that was read, by its id, and of what it cost.
     """
 
     def __init__(
-        self, desk: Desk, shelf: Shelf | None, on_usage: Callable[[str, Usage], None]
+        self, questions: Questions, cache: Kept | None, on_usage: Callable[[str, Usage], None]
     ) -> None:
-        self._desk = desk
-        self._shelf = shelf
+        self._questions = questions
+        self._cache = cache
         self._on_usage = on_usage
-        self._rows = Collector(desk.record.plan(), desk.record.dimensions)
+        self._rows = Collector(questions.record.plan(), questions.record.dimensions)
 
     def collect(self) -> Dialogue[None]:
         """Get everything that can be had.
 
         Raises:
-            EmbeddingError: A question was refused, or went unanswered.
+            EmbeddingError: A question was refused, or went unanswered; `.result` holds the rest.
         """
-        record = self._desk.record
+        try:
+            yield from self._collect()
+        except EmbeddingError as error:
+            raise self._broken(error) from None
+
+    def _collect(self) -> Dialogue[None]:
+        record = self._questions.record
         if record.batches and not record.keys:
-            yield from learn(self._desk)
+            yield from learn(self._questions)
             self._rows = Collector(record.plan(), record.dimensions)
         yield Do(self._recall)
         for batch in record.batches:
@@ -105,10 +111,10 @@ class Collection:
         return [unit for unit in batch.units if not self._rows.has(unit)]
 
     def _recall(self) -> None:
-        record = self._desk.record
-        if self._shelf is None or record.refresh:
+        record = self._questions.record
+        if self._cache is None or record.refresh:
             return
-        for units, rows, host in self._shelf.recall(range(len(record.keys))):
+        for units, rows, host in self._cache.recall(range(len(record.keys))):
             if self._rows.recall(units, rows, host, flag=""):
                 self._rows.usage += Usage(inputs=len(units), cache_hits=len(units))
 
@@ -118,9 +124,9 @@ class Collection:
             self._fail(batch, _why(batch))
             return
         judge = Judge(
-            by_key(self._desk.record.keys, batch.units),
+            by_key(self._questions.record.keys, batch.units),
             self._rows,
-            self._desk.settings.key_origin,
+            self._questions.settings.key_origin,
         )
         try:
             yield from self._read_results(batch, judge)
@@ -144,9 +150,9 @@ class Collection:
             return reader
 
         try:
-            yield from refresh_one(self._desk, batch, reader=open_reader)
+            yield from refresh_one(self._questions, batch, reader=open_reader)
             if in_pages(batch) and not judge.seen:
-                yield from read_pages(self._desk, batch, judge.item)
+                yield from read_pages(self._questions, batch, judge.item)
         except EmbeddingError:
             if reader is not None:
                 reader.stop()
@@ -160,18 +166,18 @@ class Collection:
         self._on_usage(batch.id, usage)
 
     def _keep(self, units: list[int], host: str) -> None:
-        if self._shelf is None:
+        if self._cache is None:
             return
         rows = self._rows.rows_of(units)
         whole = [at for at, row in enumerate(rows) if row.any()]  # zeros are a fault that may pass
         if whole:
-            self._shelf.keep([units[at] for at in whole], rows[whole], host or self._rows.host)
+            self._cache.keep([units[at] for at in whole], rows[whole], host or self._rows.host)
 
     def _fail(self, batch: Batch, error: EmbeddingError) -> None:
         self._rows.fail(self._missing(batch), error)
 
     def _fail_the_rest(self) -> None:
-        rows, record = self._rows, self._desk.record
+        rows, record = self._rows, self._questions.record
         left = [unit for unit in range(rows.count) if not rows.has(unit)]
         lost = [unit for unit in left if unit not in rows.failures]
         submitted = {unit for batch in record.batches for unit in batch.units}
@@ -182,7 +188,7 @@ class Collection:
         )
         rows.fail(cached, BatchError(message, status=api.UNSENT))
 
-    def broken(self, error: EmbeddingError) -> EmbeddingError:
+    def _broken(self, error: EmbeddingError) -> EmbeddingError:
         """Give an error that ended the collection what had come before it."""
         rows = self._rows
         twin = copy.copy(error)
@@ -196,7 +202,7 @@ class Collection:
         Raises:
             EmbeddingError: Some failed, and they are not to be listed; `.result` holds the others.
         """
-        record, rows = self._desk.record, self._rows
+        record, rows = self._questions.record, self._rows
         rows.asked, rows.space = record.model, record.space
         listed = (on_error or record.on_error) == "return"
         failed = rows.failures and not listed
@@ -222,14 +228,14 @@ def in_pages(batch: Batch) -> bool:
     return state.final and state.status not in api.NOT_THERE and state.completed > 0
 
 
-def read_pages(desk: Desk, batch: Batch, tell: Callable[[bytes], None]) -> Dialogue[None]:
+def read_pages(questions: Questions, batch: Batch, tell: Callable[[bytes], None]) -> Dialogue[None]:
     """Read results that the batch does not show; where there are no pages, there are none."""
     cursor: str | None = None
     seen: set[str | None] = set()
     while cursor not in seen:
         seen.add(cursor)
         try:
-            page: Page = yield from desk.pour(api.page(batch.id, cursor), PageReader)
+            page: Page = yield from questions.pour(api.page(batch.id, cursor), PageReader)
         except APIError as error:
             if error.status not in _NO_PAGES:
                 raise
@@ -249,16 +255,16 @@ def _why(batch: Batch) -> BatchError:
     return BatchError(f"{name} {says}.{more}", id=batch.id, status=status)
 
 
-def learn(desk: Desk) -> Dialogue[None]:
+def learn(questions: Questions) -> Dialogue[None]:
     """Find out which inputs batches hold of which only the ids are known.
 
     Raises:
         BatchError: One is not done yet, or holds no request of this package.
     """
-    record = desk.record
+    record = questions.record
     numbers: dict[str, int] = {}
     for batch in record.batches:
-        names = yield from _names(desk, batch)
+        names = yield from _names(questions, batch)
         fresh = [key for _, key in sorted(names) if key not in numbers]
         for key in dict.fromkeys(fresh):
             numbers[key] = len(numbers)
@@ -267,7 +273,7 @@ def learn(desk: Desk) -> Dialogue[None]:
     record.count = len(numbers)
 
 
-def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
+def _names(questions: Questions, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
     reader = NameReader()
 
     def open_reader() -> NameReader:
@@ -275,9 +281,9 @@ def _names(desk: Desk, batch: Batch) -> Dialogue[list[tuple[int, str]]]:
         reader = NameReader()
         return reader
 
-    yield from refresh_one(desk, batch, reader=open_reader)
+    yield from refresh_one(questions, batch, reader=open_reader)
     if in_pages(batch) and not reader.names:
-        yield from read_pages(desk, batch, reader.item)
+        yield from read_pages(questions, batch, reader.item)
     if batch.state.status != api.COMPLETED and not reader.names:
         raise _why(batch)
     if not reader.names:

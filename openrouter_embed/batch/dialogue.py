@@ -42,7 +42,7 @@ SLOWEST: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Questions:
     """Where a job's questions are written.
 
     Attributes:

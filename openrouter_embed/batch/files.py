@@ -32,16 +32,25 @@ def check_free(path: str | os.PathLike[str]) -> None:
     if not place.is_file() or not place.stat().st_size:
         return
     try:
-        batches = read(path).batches
+        paid = was_handed_in(path)
     except ConfigurationError:
         raise ConfigurationError(
             f"`save_to` names {shown}, which is there and holds something else: name another file."
         ) from None
-    if any(batch.state.status not in (api.UNSENT, api.DELETED) for batch in batches):
+    if paid:
         raise ConfigurationError(
             f"`save_to` names {shown}, the file of a job that was handed in: go on with it by "
             "`batch`, name another file, or remove this one."
         )
+
+
+def was_handed_in(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is that of a job of which something was, or may have been, handed in.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds no job.
+    """
+    return any(b.state.status not in (api.UNSENT, api.DELETED) for b in read(path).batches)
 
 
 def write(record: Record, path: str | os.PathLike[str]) -> None:

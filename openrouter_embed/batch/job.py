@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from openrouter_embed.batch import api, files, watching
 from openrouter_embed.batch.collecting import Collection
-from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.dialogue import Dialogue, Do, Questions
+from openrouter_embed.batch.job_cache import open_cache
 from openrouter_embed.batch.record import BatchCounts, Record, of_dict, of_ids
-from openrouter_embed.batch.shelf import open_shelf
 from openrouter_embed.clock import monotonic
-from openrouter_embed.errors import CacheWarning, ConfigurationError, EmbeddingError
+from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.guard import aguarded, guarded, kind_of
-from openrouter_embed.notices import warn
 from openrouter_embed.options.checks import check_maybe_seconds
 from openrouter_embed.progress import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Self
 
-    from openrouter_embed.batch.handing import Handing
+    from openrouter_embed.batch.submission import Submission
     from openrouter_embed.core.fetch import Ask
     from openrouter_embed.engine import Engine
     from openrouter_embed.options.settings import Settings
@@ -74,16 +74,20 @@ def _read_record(job: object, settings: Settings) -> Record:
 
 
 class _Job:
-    """What both faces know without asking."""
+    """What both faces know without asking.
+
+    Attributes:
+        record: What the job's file holds, as objects.
+    """
 
     def __init__(self, engine: Engine, record: Record) -> None:
         self._engine = engine
-        self._record = record
+        self.record = record
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the batches that were accepted."""
-        return self._record.ids
+        return self.record.ids
 
     @property
     def status(self) -> str:
@@ -93,27 +97,27 @@ class _Job:
         `expired`, `cancelling` and `cancelled`, and perhaps others. Ours are `submitting` (no
         answer came), `unsent`, `gone` (deleted after 30 days) and `deleted`.
         """
-        return self._record.status
+        return self.record.status
 
     @property
     def done(self) -> bool:
         """Whether nothing will change any more."""
-        return not self._record.running
+        return not self.record.running
 
     @property
     def counts(self) -> BatchCounts:
         """How far the distinct inputs that were submitted have come, as last seen."""
-        return self._record.counts
+        return self.record.counts
 
     @property
     def usage(self) -> Usage:
         """What the batches that are completed cost, as last seen."""
-        return self._record.usage
+        return self.record.usage
 
     @property
     def failed(self) -> Mapping[str, str]:
         """The ids of batches that ended without results, each with a sentence that says why."""
-        batches = self._record.batches
+        batches = self.record.batches
         return {
             batch.id: batch.state.error or batch.state.status
             for batch in batches
@@ -127,11 +131,11 @@ class _Job:
         Raises:
             OSError: It cannot be written; what was there before is still there.
         """
-        files.write(self._record, path)
+        files.write(self.record, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the job's file holds."""
-        return self._record.to_dict()
+        return self.record.to_dict()
 
     def __repr__(self) -> str:
         counts, ids = self.counts, self.ids
@@ -139,27 +143,30 @@ class _Job:
         done = f"{counts.completed + counts.failed:,} of {counts.total:,} done"
         return f"{type(self).__name__}({many}, {self.status}, {done})"
 
-    def _desk(self) -> Desk:
-        return Desk(settings=self._engine.settings, record=self._record)
+    def _questions(self) -> Questions:
+        return Questions(settings=self._engine.settings, record=self.record)
 
     def _collection(self, on_error: object) -> Collection:
         if on_error not in (None, "raise", "return"):
             raise ConfigurationError("`on_error` must be 'raise', 'return' or None.")
         return Collection(
-            self._desk(), open_shelf(self._engine, self._record), self._engine.add_bill
+            self._questions(), open_cache(self._engine, self.record), self._engine.add_bill
         )
 
     def _finish(self, collection: Collection, on_error: str | None) -> EmbeddingResult:
-        keeper = self._engine.keeper
-        for sentence in () if keeper is None else keeper.complaints():
-            warn(sentence, CacheWarning)
+        self._engine.tell_of_cache()
         return collection.result(on_error)
+
+    def _heard(self, progress: bool) -> AbstractContextManager[Callable[[Progress], None] | None]:
+        """Return what hears how far a wait has come: a bar, the client's listener, or nobody."""
+        told = range(self.counts.total)
+        return listening(told, bar=progress, listener=self._engine.settings.on_progress)
 
     def _wait(
         self, poll: object, deadline: object, tell: Callable[[Progress], None] | None
     ) -> Dialogue[None]:
         return watching.wait(
-            self._desk(),
+            self._questions(),
             poll=check_maybe_seconds("poll", poll),
             deadline=check_maybe_seconds("deadline", deadline),
             clock=monotonic,
@@ -185,7 +192,7 @@ class BatchJob(_Job):
         Raises:
             EmbeddingError: A question was refused, or went unanswered.
         """
-        run(watching.refresh(self._desk()), self._ask)
+        run(watching.refresh(self._questions()), self._ask)
         return self
 
     @guarded
@@ -203,9 +210,7 @@ class BatchJob(_Job):
             DeadlineExceededError: Time is over; the batches go on.
             EmbeddingError: A question was refused.
         """
-        listener = self._engine.settings.on_progress
-        total = range(self.counts.total)
-        with listening(total, bar=progress, listener=listener) as tell:
+        with self._heard(progress) as tell:
             run(self._wait(poll, deadline, tell), self._ask)
         return self
 
@@ -224,10 +229,7 @@ class BatchJob(_Job):
             EmbeddingError: An input failed, or results could not be had; `.result` holds the rest.
         """
         collection = self._collection(on_error)
-        try:
-            run(collection.collect(), self._ask)
-        except EmbeddingError as error:
-            raise collection.broken(error) from None
+        run(collection.collect(), self._ask)
         return self._finish(collection, on_error)
 
     @guarded
@@ -237,7 +239,7 @@ class BatchJob(_Job):
         Raises:
             APIError: One is still running (409), or it was refused for another reason.
         """
-        run(watching.delete(self._desk()), self._ask)
+        run(watching.delete(self._questions()), self._ask)
 
 
 class AsyncBatchJob(_Job):
@@ -254,7 +256,7 @@ class AsyncBatchJob(_Job):
         Raises:
             EmbeddingError: A question was refused, or went unanswered.
         """
-        await arun(watching.refresh(self._desk()), self._ask)
+        await arun(watching.refresh(self._questions()), self._ask)
         return self
 
     @aguarded
@@ -267,9 +269,7 @@ class AsyncBatchJob(_Job):
             DeadlineExceededError: Time is over; the batches go on.
             EmbeddingError: A question was refused.
         """
-        listener = self._engine.settings.on_progress
-        total = range(self.counts.total)
-        with listening(total, bar=progress, listener=listener) as tell:
+        with self._heard(progress) as tell:
             await arun(self._wait(poll, deadline, tell), self._ask)
         return self
 
@@ -282,10 +282,7 @@ class AsyncBatchJob(_Job):
             EmbeddingError: An input failed, or results could not be had; `.result` holds the rest.
         """
         collection = self._collection(on_error)
-        try:
-            await arun(collection.collect(), self._ask)
-        except EmbeddingError as error:
-            raise collection.broken(error) from None
+        await arun(collection.collect(), self._ask)
         return self._finish(collection, on_error)
 
     @aguarded
@@ -295,19 +292,19 @@ class AsyncBatchJob(_Job):
         Raises:
             APIError: One is still running (409), or it was refused for another reason.
         """
-        await arun(watching.delete(self._desk()), self._ask)
+        await arun(watching.delete(self._questions()), self._ask)
 
 
-def submit(ask: AskNow, handing: Handing) -> BatchJob:
+def submit(ask: AskNow, submission: Submission) -> BatchJob:
     """Hand inputs in; see `EmbeddingClient.submit`."""
-    run(handing.dialogue(), ask)
-    return BatchJob(handing.engine, ask, handing.record)
+    run(submission.dialogue(), ask)
+    return BatchJob(submission.engine, ask, submission.record)
 
 
-async def asubmit(ask: AskSoon, handing: Handing) -> AsyncBatchJob:
+async def asubmit(ask: AskSoon, submission: Submission) -> AsyncBatchJob:
     """Hand inputs in; see `AsyncEmbeddingClient.submit`."""
-    await arun(handing.dialogue(), ask)
-    return AsyncBatchJob(handing.engine, ask, handing.record)
+    await arun(submission.dialogue(), ask)
+    return AsyncBatchJob(submission.engine, ask, submission.record)
 
 
 def run(dialogue: Dialogue[T], ask: AskNow) -> T:

@@ -26,7 +26,7 @@ AT_ONCE: Final = 2048
 """Vectors that are copied for writing at a time."""
 
 
-class Shelf:
+class JobCache:
     """The cache of one job."""
 
     def __init__(self, keeper: Keeper, record: Record) -> None:
@@ -55,7 +55,7 @@ class Shelf:
         return [api.key_of(names[unit]) for unit in units]
 
 
-def open_shelf(engine: Engine, record: Record) -> Shelf | None:
+def open_cache(engine: Engine, record: Record) -> JobCache | None:
     """Return the cache of a client as a job uses it, if it has one."""
     keeper = engine.keeper
-    return None if keeper is None else Shelf(keeper, record)
+    return None if keeper is None else JobCache(keeper, record)

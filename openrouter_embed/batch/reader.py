@@ -32,16 +32,12 @@ _WANTED: Final = frozenset({"id", "status", "request_counts", "usage"})
 """What must be known of a batch before its results may be left unread."""
 
 
-class StateReader:
-    """Reads a batch's state, and of its results no more than it must."""
+class _Reader:
+    """Has an answer cut; what the pieces say is for those that stand on it."""
 
-    patient = False
-    """Whether it reads results, too."""
-
-    def __init__(self) -> None:
+    def __init__(self, splitter: Splitter) -> None:
         self.taken = 0
-        self._splitter = Splitter(self.item, enough=self._enough)
-        self._early: Mapping[str, Any] | None = None
+        self._splitter = splitter
         self._doubt: InvalidResponseError | None = None
 
     def begin(self, status: int) -> bool:
@@ -55,7 +51,32 @@ class StateReader:
             self._splitter.feed(piece)
         except InvalidResponseError as error:
             self._doubt = error
-        return self._doubt is None and self._early is None
+        return self._doubt is None
+
+    def _frame(self) -> Mapping[str, Any]:
+        """Return what stands around the results.
+
+        Raises:
+            InvalidResponseError: The answer was cut, or something else.
+        """
+        if self._doubt is not None:
+            raise self._doubt
+        return read_object(self._splitter.end())
+
+
+class StateReader(_Reader):
+    """Reads a batch's state, and of its results no more than it must."""
+
+    patient = False
+    """Whether it reads results, too."""
+
+    def __init__(self) -> None:
+        super().__init__(Splitter(self.item, enough=self._enough))
+        self._early: Mapping[str, Any] | None = None
+
+    def feed(self, piece: bytes) -> bool:
+        """Take a piece; return whether more is wanted."""
+        return super().feed(piece) and self._early is None
 
     def finish(self) -> State:
         """Return the batch's state.
@@ -63,11 +84,7 @@ class StateReader:
         Raises:
             InvalidResponseError: The answer was no batch.
         """
-        if self._doubt is not None:
-            raise self._doubt
-        table = self._early
-        if table is None:
-            table = read_object(self._splitter.end())
+        table = self._frame() if self._early is None else self._early
         if not isinstance(table.get("status"), str) or table.get("results"):
             # Results that the splitter did not see are a key in disguise.
             raise InvalidResponseError("The answer is no batch.", reason="json")
@@ -255,27 +272,12 @@ class ResultReader(StateReader):
             self._judge.item(item)
 
 
-class PageReader:
+class PageReader(_Reader):
     """Reads a page of results, which are judged once it is whole."""
 
     def __init__(self) -> None:
-        self.taken = 0
         self._items: list[bytes] = []
-        self._splitter = Splitter(self._items.append, key=b"data")
-        self._doubt: InvalidResponseError | None = None
-
-    def begin(self, status: int) -> bool:
-        """Want the body of a success alone."""
-        return status == 200
-
-    def feed(self, piece: bytes) -> bool:
-        """Take a piece; return whether more is wanted."""
-        self.taken += len(piece)
-        try:
-            self._splitter.feed(piece)
-        except InvalidResponseError as error:
-            self._doubt = error
-        return self._doubt is None
+        super().__init__(Splitter(self._items.append, key=b"data"))
 
     def finish(self) -> tuple[list[bytes], str | None]:
         """Return the results, and where the next page begins if there is one.
@@ -283,9 +285,7 @@ class PageReader:
         Raises:
             InvalidResponseError: The answer was no page.
         """
-        if self._doubt is not None:
-            raise self._doubt
-        table = read_object(self._splitter.end())
+        table = self._frame()
         if table.get("data") != []:
             raise InvalidResponseError("The answer is no page of results.", reason="json")
         cursor = table.get("next_cursor")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from openrouter_embed.batch import api, files
 from openrouter_embed.batch.api import Lines, State
-from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.dialogue import Dialogue, Do, Questions
+from openrouter_embed.batch.job_cache import open_cache
 from openrouter_embed.batch.portions import most_of, portions
 from openrouter_embed.batch.record import Batch, Record
 from openrouter_embed.batch.refusal import check_settings, check_units
-from openrouter_embed.batch.shelf import open_shelf
 from openrouter_embed.batch.submitting import submit
 from openrouter_embed.clock import monotonic
 from openrouter_embed.core.call import make_call
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from openrouter_embed.options.settings import Settings
 
 
-class Handing:
+class Submission:
     """One call of `submit`; see `EmbeddingClient.submit`.
 
     Raises:
@@ -105,14 +105,14 @@ class Handing:
 
     def _absent(self) -> Sequence[int]:
         every = range(len(self._plan.units))
-        shelf = None if self._settings.refresh else open_shelf(self.engine, self.record)
-        return every if shelf is None else shelf.absent(every)
+        cache = None if self._settings.refresh else open_cache(self.engine, self.record)
+        return every if cache is None else cache.absent(every)
 
     def _hand_in(self, units: Sequence[int]) -> Dialogue[None]:
         lines = Lines(self._settings)
-        desk = Desk(settings=self._settings, record=self.record, left=self._left)
+        questions = Questions(settings=self._settings, record=self.record, left=self._left)
         parts = portions(self._requests(lines, units), most_of(self._settings))
-        yield from submit(desk, lines, parts, self._save)
+        yield from submit(questions, lines, parts, self._save)
 
     def _requests(self, lines: Lines, units: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         for unit in units:

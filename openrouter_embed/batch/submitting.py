@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.batch import api
 from openrouter_embed.batch.api import Listed, State, matches
-from openrouter_embed.batch.dialogue import Desk, Dialogue, Do
+from openrouter_embed.batch.dialogue import Dialogue, Do, Questions
 from openrouter_embed.batch.record import Batch
 from openrouter_embed.errors import (
     APIError,
@@ -52,7 +52,7 @@ def may_have_arrived(error: EmbeddingError) -> bool:
 
 
 def submit(
-    desk: Desk,
+    questions: Questions,
     lines: api.Lines,
     portions: Iterable[Portion],
     save: Callable[[], None],
@@ -60,7 +60,7 @@ def submit(
     """Hand in everything; the record holds what was accepted, also if it fails.
 
     Args:
-        desk: Of the job.
+        questions: Of the job.
         lines: Writes bodies.
         portions: What goes into each batch.
         save: Keeps the record.
@@ -68,10 +68,10 @@ def submit(
     Raises:
         EmbeddingError: A batch was refused, or whether it arrived is not known.
     """
-    record = desk.record
-    first: api.ListPage = yield from desk.find(api.PATH, api.read_list)
+    record = questions.record
+    first: api.ListPage = yield from questions.find(api.PATH, api.read_list)
     record.since = max((found.state.created_at for found in first.batches), default=0.0)
-    before = yield from _with_following(desk, first)
+    before = yield from _with_following(questions, first)
     record.before = [found.id for found in before]
     yield Do(save)
     ready = iter(portions)
@@ -83,7 +83,7 @@ def submit(
         while todo:
             part = todo.popleft()
             try:
-                yield from _place(desk, lines, part, save)
+                yield from _place(questions, lines, part, save)
             except APIError as error:
                 if error.status != 413 or len(part.units) == 1:
                     raise
@@ -91,20 +91,15 @@ def submit(
 
 
 def _place(
-    desk: Desk, lines: api.Lines, portion: Portion, save: Callable[[], None]
+    questions: Questions, lines: api.Lines, portion: Portion, save: Callable[[], None]
 ) -> Dialogue[None]:
     """Hand in one batch, and note it."""
-    batches = desk.record.batches
     batch = Batch("", portion.units, State(status=api.SUBMITTING))
-    batches.append(batch)
+    questions.record.batches.append(batch)
     yield Do(save)
-    doubts: list[EmbeddingError] = []
     try:
-        found = yield from _hand_in(desk, lines, batch, portion, doubts)
-    except EmbeddingError as error:
-        # A body that is refused as such was not accepted earlier either; all else proves nothing.
-        if isinstance(error, BadRequestError) or not (doubts or may_have_arrived(error)):
-            batches.remove(batch)
+        found = yield from _hand_in(questions, lines, batch, portion)
+    except EmbeddingError:
         yield Do(save)
         raise
     batch.id, batch.state = found.id, found.state
@@ -112,26 +107,34 @@ def _place(
 
 
 def _hand_in(
-    desk: Desk, lines: api.Lines, batch: Batch, portion: Portion, doubts: list[EmbeddingError]
+    questions: Questions, lines: api.Lines, batch: Batch, portion: Portion
 ) -> Dialogue[Listed]:
-    """Send it until it is accepted or refused; `doubts` gets what left it open whether it was."""
+    """Send it until it is accepted, refused or found in the list.
+
+    Raises:
+        EmbeddingError: It was not accepted, and is struck off the record if that is certain.
+    """
     body: bytes = yield Do(lambda: lines.body(portion.lines))
-    for _ in range(TRIES - 1):
+    doubtful = False
+    for left in reversed(range(TRIES)):
         try:
-            return (yield from desk.post(body, api.read_accepted))
+            return (yield from questions.post(body, api.read_accepted))
         except EmbeddingError as error:  # noqa: PERF203 - the loop is short, and waits
             if not may_have_arrived(error):
+                # A body that is refused as such was not accepted earlier; all else proves nothing.
+                if isinstance(error, BadRequestError) or not doubtful:
+                    questions.record.batches.remove(batch)
                 raise
-            doubts.append(error)
-            if isinstance(error, (ClientClosedError, DeadlineExceededError)):
+            doubtful = True
+            if not left or isinstance(error, (ClientClosedError, DeadlineExceededError)):
                 raise
-            found = yield from _look(desk, batch, error)
+            found = yield from _look(questions, batch, error)
             if found is not None:
                 return found
-    return (yield from desk.post(body, api.read_accepted))
+    raise AssertionError  # the last round returns or raises
 
 
-def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | None]:
+def _look(questions: Questions, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | None]:
     """Return the batch that a lost answer spoke of; `None` if the list does not show it.
 
     Raises:
@@ -140,13 +143,13 @@ def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | N
     seen = False
     for pause in LOOKS:
         try:
-            shown = yield from recent(desk, after=pause)
+            shown = yield from recent(questions, after=pause)
         except (ClientClosedError, ConfigurationError, DeadlineExceededError):
             raise
         except EmbeddingError:
             continue
         seen = True
-        found = candidate(desk, batch, shown)
+        found = candidate(questions, batch, shown)
         if found is not None:
             return found
     if not seen:
@@ -154,44 +157,44 @@ def _look(desk: Desk, batch: Batch, lost: EmbeddingError) -> Dialogue[Listed | N
     return None
 
 
-def recent(desk: Desk, after: float = 0.0) -> Dialogue[Sequence[Listed]]:
+def recent(questions: Questions, after: float = 0.0) -> Dialogue[Sequence[Listed]]:
     """Return the batches since the job began, as far as the list can be read.
 
     Args:
-        desk: Of the job.
+        questions: Of the job.
         after: Seconds to wait before the first question.
 
     Raises:
         EmbeddingError: The list cannot be read.
     """
-    first: api.ListPage = yield from desk.find(api.PATH, api.read_list, after)
-    return (yield from _with_following(desk, first))
+    first: api.ListPage = yield from questions.find(api.PATH, api.read_list, after)
+    return (yield from _with_following(questions, first))
 
 
-def _with_following(desk: Desk, page: api.ListPage) -> Dialogue[Sequence[Listed]]:
+def _with_following(questions: Questions, page: api.ListPage) -> Dialogue[Sequence[Listed]]:
     """Return what is on a page and on those that follow, down to the moment the job began at."""
     shown = [*page.batches]
     for _ in range(MOST_PAGES):
         oldest = shown[-1].state.created_at if shown else 0.0
-        if page.last is None or not oldest or oldest < desk.record.since:
+        if page.last is None or not oldest or oldest < questions.record.since:
             break
-        page = yield from _page_after(desk, page.last)
+        page = yield from _page_after(questions, page.last)
         shown += page.batches
     return shown
 
 
-def _page_after(desk: Desk, last: str) -> Dialogue[api.ListPage]:
-    page: api.ListPage = yield from desk.find(api.listing(last), api.read_list)
+def _page_after(questions: Questions, last: str) -> Dialogue[api.ListPage]:
+    page: api.ListPage = yield from questions.find(api.listing(last), api.read_list)
     return page
 
 
-def candidate(desk: Desk, batch: Batch, shown: Sequence[Listed]) -> Listed | None:
+def candidate(questions: Questions, batch: Batch, shown: Sequence[Listed]) -> Listed | None:
     """Return the batch in the list that is the one submitted and never confirmed.
 
     Raises:
         BatchError: There are several.
     """
-    record, count = desk.record, len(batch.units)
+    record, count = questions.record, len(batch.units)
     taken = {*record.before, *record.ids}
     fits = [
         found

@@ -28,7 +28,7 @@ from openrouter_embed.result import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openrouter_embed.batch.dialogue import Desk, Dialogue
+    from openrouter_embed.batch.dialogue import Dialogue, Questions
     from openrouter_embed.batch.record import Batch
 
 FIRST_POLL: Final = 10.0
@@ -51,26 +51,26 @@ def pause(rounds: int, poll: float | None, asked: float | None) -> float:
     return max(own if poll is not None else min(own, LONGEST_POLL), asked or 0.0)
 
 
-def refresh(desk: Desk, after: float = 0.0) -> Dialogue[None]:
+def refresh(questions: Questions, after: float = 0.0) -> Dialogue[None]:
     """Ask what has become of every batch that may still change.
 
     Args:
-        desk: Of the job.
+        questions: Of the job.
         after: Seconds to wait before the first question.
 
     Raises:
         EmbeddingError: A question was refused, or went unanswered.
     """
-    if any(not batch.id for batch in desk.record.running):
-        yield from _look_for_lost(desk, after)
+    if any(not batch.id for batch in questions.record.running):
+        yield from _look_for_lost(questions, after)
         after = 0.0
-    for batch in desk.record.running:
-        yield from refresh_one(desk, batch, after)
+    for batch in questions.record.running:
+        yield from refresh_one(questions, batch, after)
         after = 0.0
 
 
 def refresh_one(
-    desk: Desk,
+    questions: Questions,
     batch: Batch,
     after: float = 0.0,
     reader: Callable[[], StateReader] = StateReader,
@@ -79,7 +79,7 @@ def refresh_one(
     if not batch.id:
         return
     try:
-        state: State = yield from desk.pour(api.one(batch.id), reader, after)
+        state: State = yield from questions.pour(api.one(batch.id), reader, after)
         batch.state = state
     except NotFoundError as error:
         raise _unknown(batch, error) from None
@@ -98,15 +98,15 @@ def _unknown(batch: Batch, error: NotFoundError) -> NotFoundError:
     return error
 
 
-def _look_for_lost(desk: Desk, after: float) -> Dialogue[None]:
+def _look_for_lost(questions: Questions, after: float) -> Dialogue[None]:
     """Look for what was being handed in when a process ended, which may be a moment ago."""
     lost: list[Batch] = []
-    for pause in (0.0, *submitting.LOOKS):
-        shown = yield from submitting.recent(desk, max(pause, after))
+    for rest in (0.0, *submitting.LOOKS):
+        shown = yield from submitting.recent(questions, max(rest, after))
         after = 0.0
-        lost = [batch for batch in desk.record.running if not batch.id]
+        lost = [batch for batch in questions.record.running if not batch.id]
         for batch in lost:
-            found = submitting.candidate(desk, batch, shown)
+            found = submitting.candidate(questions, batch, shown)
             if found is not None:
                 batch.id, batch.state = found.id, found.state
         if all(batch.id for batch in lost):
@@ -117,7 +117,7 @@ def _look_for_lost(desk: Desk, after: float) -> Dialogue[None]:
 
 
 def wait(
-    desk: Desk,
+    questions: Questions,
     *,
     poll: float | None,
     deadline: float | None,
@@ -127,7 +127,7 @@ def wait(
     """Ask again and again until nothing will change any more.
 
     Args:
-        desk: Of the job.
+        questions: Of the job.
         poll: Seconds between rounds, instead of the schedule's.
         deadline: Seconds in all, if they are limited.
         clock: Tells monotonic seconds.
@@ -142,14 +142,14 @@ def wait(
     while True:
         asked: float | None = None
         try:
-            yield from refresh(desk, after)
+            yield from refresh(questions, after)
             failures = 0
         except (RateLimitError, ServerError, TransportError, InvalidResponseError) as error:
             failures += 1
             asked = error.retry_after
             if not _passes(error) or failures >= MOST_FAILURES:
                 raise
-        record = desk.record
+        record = questions.record
         counts = record.counts
         done = counts.completed + counts.failed
         tell(Progress(done=done, total=counts.total, usage=record.usage))
@@ -172,16 +172,16 @@ def _passes(error: EmbeddingError) -> bool:
     return not isinstance(error, TransportError) or error.kind not in ("tls", "redirect")
 
 
-def delete(desk: Desk) -> Dialogue[None]:
+def delete(questions: Questions) -> Dialogue[None]:
     """Delete every batch with its results; one that is gone already counts as deleted.
 
     Raises:
         APIError: One is still running (409), or it was refused for another reason.
     """
-    for batch in desk.record.batches:
+    for batch in questions.record.batches:
         if batch.id and batch.state.status != api.DELETED:
             try:
-                yield from desk.delete(batch.id)
+                yield from questions.delete(batch.id)
             except APIError as error:
                 if error.status not in (404, 410):
                     raise

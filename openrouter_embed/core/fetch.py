@@ -217,7 +217,7 @@ class Fetch(Generic[T]):
         return True
 
     def started(self, request_id: int, now: float) -> None:
-        """Do nothing: a `GET` passes no limiter, so its time began when it was sent."""
+        """Do nothing: this passes no limiter, so its time began when it was sent."""
 
     def feed(self, request_id: int, outcome: Outcome, now: float) -> None:
         """Take in the outcome of the request; one that was aborted is ignored."""

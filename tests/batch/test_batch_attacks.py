@@ -60,10 +60,10 @@ def test_a_batch_that_may_be_any_of_several_stays_in_doubt(make, em, monkeypatch
 
     real = submitting._look
 
-    def look(desk, batch, lost):
+    def look(questions, batch, lost):
         em.reset()
         hand_in()
-        return (yield from real(desk, batch, lost))
+        return (yield from real(questions, batch, lost))
 
     monkeypatch.setattr(submitting, "_look", look)
     with pytest.raises(BatchError, match="look which is yours") as caught:

@@ -14,7 +14,7 @@ import openrouter_embed
 from openrouter_embed import adapting
 
 ROOT = pathlib.Path(openrouter_embed.__file__).parent
-AT_THE_EDGE = {"files.py", "handing.py", "job.py", "shelf.py"}
+AT_THE_EDGE = {"files.py", "submission.py", "job.py", "job_cache.py"}
 """What of the room of batches touches files, clocks or the cache; the rest of it is pure."""
 CORE = [
     *sorted((ROOT / "core").glob("**/*.py")),
