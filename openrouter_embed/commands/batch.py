@@ -21,12 +21,14 @@ from openrouter_embed.commands.colours import paint
 from openrouter_embed.commands.prose import columns, wrapped
 from openrouter_embed.commands.texts import FIELD, read_texts
 from openrouter_embed.errors import BatchError, ConfigurationError, EmbeddingError, TransportError
+from openrouter_embed.guard import speaking
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator
 
     from openrouter_embed.batch.job import BatchJob
+    from openrouter_embed.batch.record import Batch
     from openrouter_embed.client import EmbeddingClient
     from openrouter_embed.commands.colours import Look
     from openrouter_embed.commands.parsers import Commands
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 COMMAND: Final = "openrouter-embed batch"
 SHOWN: Final = 5
 """Reasons of failures that are told."""
-_COMPLETED: Final = "completed"
+_ANY: Final = "*"
+"""In place of the model of a job that does not tell it; it is sent nowhere."""
 _ROLES: Final = ("document", "query", "none")
 
 
@@ -99,9 +102,11 @@ def _add_cache(parser: argparse.ArgumentParser, says: str) -> None:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - loads numpy
+    from openrouter_embed.batch import files  # noqa: PLC0415 - loads numpy
+    from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - as above
 
-    _check_free(options.job)
+    with speaking({"save_to": "--job", "batch": "batch status"}):
+        files.check_free(options.job)
     role = None if options.role == "none" else options.role
     texts = read_texts(options.file, options.field)
     if not texts:
@@ -114,15 +119,6 @@ def _submit(options: argparse.Namespace) -> int:
         job = client.submit(texts, role=role, save_to=options.job)
     _tell_submitted(job, options)
     return 0
-
-
-def _check_free(path: str) -> None:
-    """Refuse a file that is there: what was paid for may hang on it."""
-    if os.path.lexists(path):
-        raise ConfigurationError(
-            f"`{path}` is there already, and may belong to a job that is paid for: name another "
-            "file, or remove it."
-        )
 
 
 def _announce(client: EmbeddingClient, texts: list[str], role: Any) -> None:
@@ -147,12 +143,13 @@ def _remembering(path: str) -> Generator[None]:
 
 
 def _has_batches(path: str) -> bool:
-    try:
-        batches = json.loads(pathlib.Path(path).read_bytes())["batches"]
-        return any(batch["status"] != "unsent" for batch in batches)
-    except FileNotFoundError:
+    from openrouter_embed.batch import files  # noqa: PLC0415 - loads numpy
+
+    if not os.path.isfile(path):  # noqa: PTH113 - as it was typed
         return False
-    except (OSError, ValueError, LookupError, TypeError):
+    try:
+        return files.was_handed_in(path)
+    except ConfigurationError:
         return True  # who knows
 
 
@@ -194,26 +191,18 @@ def _status(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _found(path: str, cache: str | None) -> Generator[BatchJob]:
-    from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - loads numpy
+    from openrouter_embed.batch import files  # noqa: PLC0415 - loads numpy
+    from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - as above
 
-    with EmbeddingClient(_model_of(path), cache=cache) as client:
+    with EmbeddingClient(files.read(path).model or _ANY, cache=cache) as client:
         yield client.batch(pathlib.Path(path))
-
-
-def _model_of(path: str) -> str:
-    """Return the model that a job is of; whether it is a job at all is the client's to say."""
-    try:
-        model = json.loads(pathlib.Path(path).read_bytes())["model"]
-    except (OSError, ValueError, LookupError, TypeError):
-        model = None
-    return model if isinstance(model, str) and model else "*"
 
 
 def _told(job: BatchJob, path: str) -> str:
     counts = job.counts
     summary = f"{counts.completed:,} of {counts.total:,} texts done, {counts.failed:,} failed"
     head = ("batch", "state", "done", "failed", "of")
-    rows = [[row["id"] or "-", row["status"], *_counts(row)] for row in job.to_dict()["batches"]]
+    rows = [[batch.id or "-", batch.state.status, *_counts(batch)] for batch in job.record.batches]
     lines = [f"{paint(job.status, _look(job))}: {summary}."]
     if rows:
         lines += ["", tables.text_table(head, rows, columns())]
@@ -225,14 +214,15 @@ def _told(job: BatchJob, path: str) -> str:
     return "\n".join(lines)
 
 
-def _counts(row: dict[str, Any]) -> list[str]:
-    total, done, failed = row["counts"]
-    total = len(row["units"]) or total
-    return [f"{done:,}", f"{failed:,}", f"{total:,}"]
+def _counts(batch: Batch) -> list[str]:
+    counts = batch.counts
+    return [f"{counts.completed:,}", f"{counts.failed:,}", f"{counts.total:,}"]
 
 
 def _look(job: BatchJob) -> Look:
-    if job.status == _COMPLETED:
+    from openrouter_embed.batch.api import COMPLETED  # noqa: PLC0415 - loads numpy
+
+    if job.status == COMPLETED:
         return "green"
     return "red" if job.done else "yellow"
 

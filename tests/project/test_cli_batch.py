@@ -145,7 +145,7 @@ def test_a_job_that_is_there_is_not_replaced(emulator, capsys):
     before = pathlib.Path("job.json").read_bytes()
 
     assert submit() == 1
-    assert "`job.json` is there already, and may belong to a job" in capsys.readouterr().err
+    assert "`--job` names job.json, the file of a job that was handed in" in capsys.readouterr().err
     assert pathlib.Path("job.json").read_bytes() == before
     assert len(emulator.batches.ids) == 1
 
