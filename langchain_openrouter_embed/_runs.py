@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from langchain_openrouter_embed._usage import token_counts
 from openrouter_embed.adapting import extras
 
 if TYPE_CHECKING:
@@ -92,11 +93,9 @@ class Run:
         if self.result is None:
             return {}
         usage = self.result.usage
-        tokens = {"input_tokens": usage.total_tokens, "output_tokens": 0,
-                  "total_tokens": usage.total_tokens}  # fmt: skip
         cost = {} if usage.billed is None else {"total_cost": usage.billed}
         return {
-            "usage_metadata": {**tokens, **cost},
+            "usage_metadata": {**token_counts(usage), **cost},
             "model": self.result.upstream_model,
             "providers": list(self.result.providers),
             "requests": usage.requests,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import LLMResult
 
-    from openrouter_embed import EmbeddingResult
+    from openrouter_embed import EmbeddingResult, Usage
 
 _HANDLERS = "langchain_core.callbacks.usage"
 _log = logging.getLogger("langchain_openrouter_embed")
@@ -40,6 +40,12 @@ def report_usage(model: str, result: EmbeddingResult | None) -> None:
             _tell(handler, model, result)
     except Exception as error:  # noqa: BLE001 - reporting is a courtesy, the vectors are there
         _complain("Usage could not be reported: %s.", type(error).__name__)
+
+
+def token_counts(usage: Usage) -> dict[str, int]:
+    """Return tokens as LangChain counts them: all of an embedding's are input."""
+    total = usage.total_tokens
+    return {"input_tokens": total, "output_tokens": 0, "total_tokens": total}
 
 
 def _tell(handler: UsageMetadataCallbackHandler, model: str, result: EmbeddingResult) -> None:
@@ -70,12 +76,10 @@ def _message(model: str, result: EmbeddingResult) -> LLMResult:
     from langchain_core.outputs import ChatGeneration, LLMResult  # noqa: PLC0415
 
     usage = result.usage
-    # A cast, for what is optional in it is so only to type checkers of newer Pythons.
-    counts = {"input_tokens": usage.total_tokens, "output_tokens": 0,
-              "total_tokens": usage.total_tokens}  # fmt: skip
     message = AIMessage(
         content="",
-        usage_metadata=cast("UsageMetadata", counts),
+        # What is optional in it is so only to type checkers of newer Pythons.
+        usage_metadata=cast("UsageMetadata", token_counts(usage)),
         response_metadata={"model_name": model, "cost": usage.cost},
     )
     return LLMResult(generations=[[ChatGeneration(message=message)]])
