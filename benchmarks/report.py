@@ -96,9 +96,8 @@ NOTES = {
     "flight after one round trip.",
     "3": "The median of one text after the other on an open connection. Ours goes out through "
     "`requests.Session.send` in a warm thread, so that deadlines and Ctrl-C hold whatever the "
-    "network does, and tools that hook requests see it; most of its time is that of requests, and "
-    "it is a hundredth of what a query takes over the internet. `OpenAIEmbeddings` runs without "
-    "its check of lengths, which needs a tokenizer.",
+    "network does, and tools that hook requests see it; most of its time is that of requests. "
+    "`OpenAIEmbeddings` runs without its check of lengths, which needs a tokenizer.",
     "4": "The result itself takes 391 MB. Peak memory is what a process takes above its start; "
     "that of clients which return lists is the lists.",
     "4s": "Growth is measured from the first part on.",
