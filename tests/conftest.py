@@ -1,4 +1,4 @@
-"""How thorough a run is: the fast suite tries a quarter of the examples of every property.
+"""How thorough a run is, and emulators: the fast suite tries a quarter of a property's examples.
 
 Rules of this file:
 - A run of what is not slow is fast; every other run, such as `pytest -m ""`, is thorough.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("thorough", max_examples=100)
@@ -29,3 +30,19 @@ def pytest_collection_finish():
     """Set aside what is there for good: a tenth of a run's time was spent looking through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def emulate():
+    """Start emulators of one's own; stopped afterwards."""
+    from openrouter_embed.emulator import Emulator  # what a test measures is not loaded for others
+
+    running = []
+
+    def start(**options):
+        running.append(Emulator(**{"backend": "hashed", **options}).start())
+        return running[-1]
+
+    yield start
+    for emulator in running:
+        emulator.stop()

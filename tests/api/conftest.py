@@ -46,17 +46,3 @@ def make(face, em):
     yield make_one
     for one in made:
         one.close()
-
-
-@pytest.fixture
-def emulate():
-    """Start emulators of one's own; stopped afterwards."""
-    running = []
-
-    def start(**options):
-        running.append(Emulator(**{"backend": "hashed", **options}).start())
-        return running[-1]
-
-    yield start
-    for emulator in running:
-        emulator.stop()

@@ -18,20 +18,6 @@ def _plain_environment(monkeypatch):
     monkeypatch.setattr("openrouter_embed.batch.watching.FIRST_POLL", 0.001)
 
 
-@pytest.fixture
-def emulate():
-    """Start emulators; stopped afterwards."""
-    running = []
-
-    def start(**options):
-        running.append(Emulator(**{"backend": "hashed", **options}).start())
-        return running[-1]
-
-    yield start
-    for emulator in running:
-        emulator.stop()
-
-
 @pytest.fixture(scope="module")
 def shared():
     with Emulator(backend="hashed") as running:

@@ -99,10 +99,10 @@ def test_what_changes_vectors_has_entries_of_its_own(make, emulator, change):
     assert len(store.get_all(COLLECTION)) == 2
 
 
-def test_another_origin_has_entries_of_its_own(make, emulator, special):
+def test_another_origin_has_entries_of_its_own(make, emulator, emulate):
     store = SimpleKVStore()
     make(embeddings_cache=store).get_text_embedding("x")
-    make(server=special(), embeddings_cache=store).get_text_embedding("x")
+    make(server=emulate(), embeddings_cache=store).get_text_embedding("x")
     assert len(store.get_all(COLLECTION)) == 2
 
 
@@ -148,13 +148,13 @@ async def test_a_store_that_writes_in_bulk_is_given_bulk(make):
     await embedding.aclose()
 
 
-async def test_what_arrived_before_a_failure_is_in_the_cache_and_in_the_error(make, special):
+async def test_what_arrived_before_a_failure_is_in_the_cache_and_in_the_error(make, emulate):
     down = [True]
 
     def faults(number, body):
         return (500, {}, b"{}") if down[0] and "bad" in body["input"] else None
 
-    server = special(faults=faults)
+    server = emulate(faults=faults)
     embedding = make(
         server=server, embeddings_cache=SimpleKVStore(), embed_batch_size=1, num_workers=1
     )

@@ -143,8 +143,8 @@ def ends_in_pairs(tape):
 
 
 @pytest.mark.parametrize("name", ["text", "query", "batch", "agg of one"])
-async def test_a_failed_call_ends_what_it_started(make, special, name):
-    embedding = make(server=special(faults=lambda *_: DOWN), embed_batch_size=3)
+async def test_a_failed_call_ends_what_it_started(make, emulate, name):
+    embedding = make(server=emulate(faults=lambda *_: DOWN), embed_batch_size=3)
 
     async def call(model):
         with pytest.raises(ServerError):
@@ -158,8 +158,8 @@ async def test_a_failed_call_ends_what_it_started(make, special, name):
     await embedding.aclose()
 
 
-async def test_a_cancelled_call_ends_what_it_started(make, special):
-    server = special(latency=30)
+async def test_a_cancelled_call_ends_what_it_started(make, emulate):
+    server = emulate(latency=30)
     embedding = make(server=server, embed_batch_size=3)
     tape = Tape()
     embedding.callback_manager = tape.manager
@@ -206,9 +206,9 @@ def test_a_handler_that_fails_leaves_nothing_open(make):
     assert ends_in_pairs(tape)
 
 
-def test_an_error_that_handlers_keep_has_no_frames_with_texts(make, special):
+def test_an_error_that_handlers_keep_has_no_frames_with_texts(make, emulate):
     kept = []
-    embedding = make(server=special(faults=lambda *_: DOWN))
+    embedding = make(server=emulate(faults=lambda *_: DOWN))
     tape = Tape()
     handler = tape.manager.handlers[0]
     handler.on_event_end = lambda kind, payload=None, event_id="", **_: kept.append(
@@ -223,7 +223,7 @@ def test_an_error_that_handlers_keep_has_no_frames_with_texts(make, special):
 # ---------------------------------------------------------------------- the base class's bugs
 
 
-async def test_bug_async_failure_leaves_events_open(make, special):
+async def test_bug_async_failure_leaves_events_open(make, emulate):
     async def call(model):
         with pytest.raises((RuntimeError, ServerError)):
             await model.aget_text_embedding_batch(SEVEN)
@@ -233,7 +233,7 @@ async def test_bug_async_failure_leaves_events_open(make, special):
     assert theirs.of("cb end") == theirs.of("EmbeddingEndEvent") == []
     await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
-    embedding = make(server=special(faults=lambda *_: DOWN), embed_batch_size=2)
+    embedding = make(server=emulate(faults=lambda *_: DOWN), embed_batch_size=2)
     ours = await arecorded(embedding, call)
     assert ends_in_pairs(ours)
     assert len(ours.of("cb end")) == 4

@@ -87,8 +87,8 @@ async def test_session_trace_and_router_cache_go_out(make, emulator):
     assert embedding.usage.router_cache_hits == 1
 
 
-async def test_what_hosts_bill_counts_towards_the_limit(make, special):
-    em = special(byok=True)
+async def test_what_hosts_bill_counts_towards_the_limit(make, emulate):
+    em = emulate(byok=True)
     embedding = make(SMALL, server=em, max_cost=140 * 0.02e-6)
     embedding.get_text_embedding("word " * 40)
     with pytest.raises(BudgetExceededError):

@@ -241,9 +241,9 @@ def test_the_key_is_in_no_form_of_the_object(full):
     assert KEY.encode() not in pickle.dumps(full)
 
 
-async def test_errors_hold_neither_key_nor_text(make, special, caplog):
+async def test_errors_hold_neither_key_nor_text(make, emulate, caplog):
     caplog.set_level(logging.DEBUG)
-    embedding = make(server=special(api_key="the right one"), embeddings_cache=SimpleKVStore())
+    embedding = make(server=emulate(api_key="the right one"), embeddings_cache=SimpleKVStore())
     tape = Tape()
     embedding.callback_manager = tape.manager
     with tape.running():

@@ -71,8 +71,8 @@ def test_an_index_can_be_built_asynchronously_and_asked_from_other_loops(make):
         assert found[0].text == "tea is made from leaves"
 
 
-def test_a_plain_sync_index_is_built_concurrently(make, special):
-    server = special(latency=0.2)
+def test_a_plain_sync_index_is_built_concurrently(make, emulate):
+    server = emulate(latency=0.2)
     embedding = make(server=server, embed_batch_size=10)
     nodes = [TextNode(text=f"node {i}") for i in range(150)]
     VectorStoreIndex(nodes, embed_model=embedding)
@@ -305,12 +305,12 @@ class Short(Fake):
         return [[float(text)] for text in texts][:-1]
 
 
-async def test_bug_short_answer_lands_on_the_wrong_node(make, special):
+async def test_bug_short_answer_lands_on_the_wrong_node(make, emulate):
     nodes = [TextNode(text=text) for text in ("1", "2", "3")]
     Short(embed_batch_size=2)(nodes)
     assert [node.embedding for node in nodes] == [[1.0], None, None]
 
-    embedding = make(server=special(faults=short), encoding_format="float")
+    embedding = make(server=emulate(faults=short), encoding_format="float")
     nodes = [TextNode(text=text) for text in ("1", "2", "3")]
     for call in (embedding, lambda n: VectorStoreIndex(n, embed_model=embedding)):
         with pytest.raises(InvalidResponseError):
@@ -361,7 +361,7 @@ class Parallel(Fake):
 counts = {"now": 0, "peak": 0, "done": 0}
 
 
-async def test_bug_async_failure_leaves_siblings_running(make, special):
+async def test_bug_async_failure_leaves_siblings_running(make, emulate):
     counts.update(now=0, peak=0, done=0)
     texts = [str(i) for i in range(4)]
     with pytest.raises(RuntimeError):
@@ -377,7 +377,7 @@ async def test_bug_async_failure_leaves_siblings_running(make, special):
         await asyncio.sleep(0.05)
         return None
 
-    server = special(faults=faults)
+    server = emulate(faults=faults)
     embedding = make(server=server, embed_batch_size=1)
     with pytest.raises(ServerError) as caught:
         await embedding.aget_text_embedding_batch(texts)
@@ -387,13 +387,13 @@ async def test_bug_async_failure_leaves_siblings_running(make, special):
     await embedding.aclose()
 
 
-async def test_bug_async_concurrency_has_no_limit(make, special):
+async def test_bug_async_concurrency_has_no_limit(make, emulate):
     counts.update(now=0, peak=0, done=0)
     texts = [f"text {i}" for i in range(200)]
     await Parallel(embed_batch_size=1, num_workers=1).aget_text_embedding_batch(texts)
     assert counts["peak"] == 200
 
-    server = special(latency=0.05)
+    server = emulate(latency=0.05)
     embedding = make(server=server, embed_batch_size=1)
     await embedding.aget_text_embedding_batch(texts)
     assert server.stats.peak_in_flight <= 64
@@ -410,11 +410,11 @@ class OnlySync(Fake):
         return [2.0]
 
 
-async def test_bug_default_async_text_embedding_blocks_the_loop(make, special):
+async def test_bug_default_async_text_embedding_blocks_the_loop(make, emulate):
     await OnlySync().aget_text_embedding("x")
     assert counts["thread"] == threading.get_ident()  # in the loop's own thread
 
-    embedding = make(server=special(latency=0.2))
+    embedding = make(server=emulate(latency=0.2))
     ticks = 0
 
     async def tick():
@@ -451,14 +451,14 @@ class Gated(Fake):
             return self._many(texts)
 
 
-def test_bug_a_client_of_one_loop_is_dead_in_the_next(make, special):
+def test_bug_a_client_of_one_loop_is_dead_in_the_next(make, emulate):
     """Contended, so that waiting objects of the first loop would be met again."""
     fake = Gated(embed_batch_size=1)
     asyncio.run(fake.aget_text_embedding_batch(["a", "b"]))
     with pytest.raises(RuntimeError, match="different event loop"):
         asyncio.run(fake.aget_text_embedding_batch(["a", "b"]))
 
-    embedding = make(server=special(latency=0.02), num_workers=2, embed_batch_size=1)
+    embedding = make(server=emulate(latency=0.02), num_workers=2, embed_batch_size=1)
     for start in range(3):
         texts = [f"{start} {i}" for i in range(8)]
         assert len(asyncio.run(embedding.aget_text_embedding_batch(texts))) == 8
@@ -500,14 +500,14 @@ def test_bug_a_progress_bar_patches_the_event_loop(make, monkeypatch):
     assert patched == [1]
 
 
-def test_bug_sync_batch_sends_requests_one_by_one(make, special):
+def test_bug_sync_batch_sends_requests_one_by_one(make, emulate):
     """`num_workers` is not looked at there."""
     texts = [str(i) for i in range(12)]
     Overlapping.now = Overlapping.peak = 0
     Overlapping(embed_batch_size=2, num_workers=3).get_text_embedding_batch(texts)
     assert Overlapping.peak == 1
 
-    server = special(latency=0.1)
+    server = emulate(latency=0.1)
     make(server=server, embed_batch_size=2, num_workers=3).get_text_embedding_batch(texts)
     assert server.stats.peak_in_flight == 3
 

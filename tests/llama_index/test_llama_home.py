@@ -191,9 +191,9 @@ def narrow(_, body):
 
 @pytest.mark.parametrize("door", ["sync", "async"])
 async def test_people_cache_a_model_whose_vectors_are_not_as_wide_as_our_table_says(
-    make, special, door
+    make, emulate, door
 ):
-    server = special(faults=narrow)
+    server = emulate(faults=narrow)
     embedding = make(E5, server=server, embeddings_cache=SimpleKVStore())
     for _ in range(3):
         if door == "sync":

@@ -33,10 +33,10 @@ async def test_every_request_asks_once_and_tells_its_tokens(make, emulator):
     await embedding.aclose()
 
 
-def test_a_retry_asks_again(make, special):
+def test_a_retry_asks_again(make, emulate):
     limiter = CountingLimiter()
     refused = (429, {"Retry-After": "0"}, b"{}")
-    server = special(faults=lambda number, _: refused if number == 1 else None)
+    server = emulate(faults=lambda number, _: refused if number == 1 else None)
     make(server=server, rate_limiter=limiter, max_retries=2).get_text_embedding("x")
     assert len(limiter.asked) == server.stats.requests == 2
 

@@ -216,8 +216,8 @@ def test_empty_texts_are_refused_by_position_unless_zeros_are_asked_for(make):
 # ---------------------------------------------------------------------- concurrency
 
 
-def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, special):
-    server = special(latency=0.2)
+def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, emulate):
+    server = emulate(latency=0.2)
     embedding = make(server=server, embed_batch_size=10)
     embedding.get_text_embedding_batch([f"text {i}" for i in range(160)])
     assert server.stats.requests == 16
@@ -225,8 +225,8 @@ def test_one_plain_sync_batch_keeps_many_requests_in_flight(make, special):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_num_workers_caps_the_requests_in_flight_of_both_sides(make, special, workers):
-    server = special(latency=0.05)
+async def test_num_workers_caps_the_requests_in_flight_of_both_sides(make, emulate, workers):
+    server = emulate(latency=0.05)
     embedding = make(server=server, num_workers=workers, embed_batch_size=2)
     texts = [f"text {i}" for i in range(12)]
     await asyncio.to_thread(embedding.get_text_embedding_batch, texts)
@@ -417,11 +417,11 @@ def test_the_bar_moves_while_the_call_is_under_way(make, monkeypatch):
     assert moves == [5, 5, 5, 5, 0]
 
 
-def test_a_failure_carries_what_arrived(make, special):
+def test_a_failure_carries_what_arrived(make, emulate):
     def faults(number, body):
         return (500, {}, b"{}") if "bad" in body["input"] else None
 
-    server = special(faults=faults)
+    server = emulate(faults=faults)
     embedding = make(server=server, embed_batch_size=1, num_workers=1)
     with pytest.raises(ServerError) as caught:
         embedding.get_text_embedding_batch(["good", "bad", "never"])
@@ -443,7 +443,7 @@ def test_texts_are_sent_as_they_are(make, emulator):
     assert every_text(emulator) == [text]
 
 
-def test_vectors_go_where_their_index_says(make, special):
+def test_vectors_go_where_their_index_says(make, emulate):
     def shuffled(number, body):
         data = [
             {"object": "embedding", "embedding": [float(at + 1)] * 64, "index": at}
@@ -452,7 +452,7 @@ def test_vectors_go_where_their_index_says(make, special):
         answer = {"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 1}}
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
-    vectors = make(server=special(faults=shuffled)).get_text_embedding_batch(TEXTS)
+    vectors = make(server=emulate(faults=shuffled)).get_text_embedding_batch(TEXTS)
     assert [vector[0] for vector in vectors] == [1.0, 2.0, 3.0]
 
 
@@ -463,8 +463,8 @@ def test_requests_are_bounded_by_tokens(make, emulator):
     assert emulator.stats.inputs == 20
 
 
-def test_a_failing_server_gets_the_retries_asked_for_and_no_more(make, special):
-    server = special(faults=lambda *_: (500, {"Retry-After": "0"}, b"{}"))
+def test_a_failing_server_gets_the_retries_asked_for_and_no_more(make, emulate):
+    server = emulate(faults=lambda *_: (500, {"Retry-After": "0"}, b"{}"))
     with pytest.raises(ServerError) as caught:
         make(server=server, max_retries=2).get_text_embedding("x")
     assert server.stats.requests == caught.value.attempts == 3

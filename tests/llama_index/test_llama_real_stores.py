@@ -190,7 +190,7 @@ def shop(request, tmp_path):
 
 
 @pytest.fixture
-def faulty(special):
+def faulty(emulate):
     """An emulator that, once its `short` is set, leaves out a vector of every answer."""
     short = threading.Event()
 
@@ -201,7 +201,7 @@ def faulty(special):
         answer = {"object": "list", "data": data, "model": "m", "usage": {"prompt_tokens": 1}}
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
-    running = special(faults=fault)
+    running = emulate(faults=fault)
     running.short = short
     return running
 

@@ -19,7 +19,7 @@ run_notebooks = __import__("run_notebooks")
 NAMES = run_notebooks.NOTEBOOKS
 FOLDER = run_notebooks.SOURCES
 TELLTALE = re.compile(
-    r"sk-or-|/tmp|/home/|/root/|/Users/|[A-Z]:\\|127\.0\.0\.1|localhost|File \""
+    r"sk-or-|/(?:tmp|home|root|Users)\b|[A-Z]:\\|127\.0\.0\.1|localhost|File \""
     r"|gen-emb-|batch_[0-9a-f]"
 )
 """Keys, places and ids, none of which a reader should see."""

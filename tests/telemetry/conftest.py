@@ -101,21 +101,6 @@ def emulator(_running):
 
 
 @pytest.fixture
-def special():
-    """Starts emulators with options of their own."""
-    started = []
-
-    def start(**options):
-        running = Emulator(backend="hashed", **options).start()
-        started.append(running)
-        return running
-
-    yield start
-    for running in started:
-        running.stop()
-
-
-@pytest.fixture
 def run():
     """Calls a door, awaited where it must be."""
 

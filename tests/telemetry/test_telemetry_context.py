@@ -125,9 +125,9 @@ def test_the_callers_span_is_current_again_afterwards(watch, emulator, run, door
         assert trace.get_current_span() is mine
 
 
-def test_retries_are_children_of_the_one_span(watch, special):
+def test_retries_are_children_of_the_one_span(watch, emulate):
     down = (503, {}, b"{}")
-    server = special(faults=lambda number, _: down if number == 1 else None)
+    server = emulate(faults=lambda number, _: down if number == 1 else None)
     with instrumented(watch, "requests"):
         SYNC["client"](TEXTS, base_url=server.base_url)
     (ours,) = watch.ours

@@ -127,22 +127,22 @@ def test_without_a_listener_a_call_goes_on_as_ever(emulator):
         assert len(made.embed_query("a")) == 1536
 
 
-def test_a_failed_call_is_a_failed_run(special):
+def test_a_failed_call_is_a_failed_run(emulate):
     runs = Runs()
-    server = special(faults=lambda *_: GONE)
+    server = emulate(faults=lambda *_: GONE)
     with embeddings(server) as made, pytest.raises(EmbeddingError):
         under(runs, lambda: made.embed_documents(TEXTS))
     assert embedding_run(runs).error.startswith("NotFoundError(")
 
 
-async def test_a_cancelled_call_is_a_failed_run(special):
+async def test_a_cancelled_call_is_a_failed_run(emulate):
     runs, sent, loop = Runs(), asyncio.Event(), asyncio.get_running_loop()
 
     async def stall(*_):
         loop.call_soon_threadsafe(sent.set)
         await asyncio.sleep(60)
 
-    server = special(faults=stall)
+    server = emulate(faults=stall)
     async with embeddings(server) as made:
         task = asyncio.ensure_future(aunder(runs, lambda: made.aembed_documents(TEXTS)))
         await asyncio.wait_for(sent.wait(), 20)
@@ -294,8 +294,8 @@ async def test_so_does_the_last_end_of_an_asynchronous_call(ends, emulator, name
     }
 
 
-def test_the_end_of_a_failed_call_tells_what_was_paid(ends, special):
-    server = special(faults=lambda number, _: GONE if number == 2 else None)
+def test_the_end_of_a_failed_call_tells_what_was_paid(ends, emulate):
+    server = emulate(faults=lambda number, _: GONE if number == 2 else None)
     made = embedding(server, max_batch_inputs=1, max_concurrency=1)
     with made, pytest.raises(EmbeddingError):
         made.get_text_embedding_batch(TEXTS)

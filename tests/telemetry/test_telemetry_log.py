@@ -62,19 +62,19 @@ def test_a_call_that_goes_well_says_nothing(lines, emulator, run, door):
 
 
 @every_door
-def test_a_retry_is_one_line(lines, special, run, door):
-    server = special(faults=lambda number, _: refusal(503) if number == 1 else None)
+def test_a_retry_is_one_line(lines, emulate, run, door):
+    server = emulate(faults=lambda number, _: refusal(503) if number == 1 else None)
     run(door, TEXTS, base_url=server.base_url)
     assert events(lines()) == [("openrouter_embed", "INFO", "retry")]
     assert extras(lines()[0])["kind"] == "503"
 
 
 @every_door
-def test_a_cool_down_is_one_line_besides_the_retry(lines, special, run, door, monkeypatch):
+def test_a_cool_down_is_one_line_besides_the_retry(lines, emulate, run, door, monkeypatch):
     monkeypatch.setattr("openrouter_embed.core.job.A_TIME", 0.001)
     wait = {"Retry-After-Ms": "5"}
     answer = (429, wait, b'{"error": {"code": 429, "message": "slow down"}}')
-    server = special(faults=lambda number, _: answer if number == 1 else None)
+    server = emulate(faults=lambda number, _: answer if number == 1 else None)
     run(door, TEXTS, base_url=server.base_url)
     found = lines()
     assert [extras(line)["event"] for line in found] == ["cool_down", "retry"]
@@ -92,8 +92,8 @@ def picky(_, body):
 
 
 @every_door
-def test_a_split_is_one_line(lines, special, run, door):
-    server = special(faults=picky)
+def test_a_split_is_one_line(lines, emulate, run, door):
+    server = emulate(faults=picky)
     with pytest.raises(EmbeddingError):
         run(door, TEXTS, base_url=server.base_url)
     (line,) = lines()
@@ -103,12 +103,12 @@ def test_a_split_is_one_line(lines, special, run, door):
     assert extras(line)["count"] == 2
 
 
-def test_a_text_that_goes_out_in_parts_is_one_line(lines, special):
+def test_a_text_that_goes_out_in_parts_is_one_line(lines, emulate):
     def short(_, body):
         long = any(len(text) > 60 for text in body["input"])
         return refusal(400, "maximum context length exceeded") if long else None
 
-    server = special(faults=short)
+    server = emulate(faults=short)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=server.base_url, long_input="split") as made:
         made.embed("one private word after the other, " * 3)
     assert events(lines()) == [("openrouter_embed", "INFO", "parts")]
@@ -116,12 +116,12 @@ def test_a_text_that_goes_out_in_parts_is_one_line(lines, special):
 
 
 @every_door
-def test_a_model_that_fails_on_base64_is_told_once(lines, special, run, door):
+def test_a_model_that_fails_on_base64_is_told_once(lines, emulate, run, door):
     def floats_only(_, body):
         base64 = body.get("encoding_format") == "base64"
         return refusal(400, "encoding_format base64 is not supported") if base64 else None
 
-    server = special(faults=floats_only)
+    server = emulate(faults=floats_only)
     run(door, TEXTS, base_url=server.base_url, max_batch_inputs=1)
     (line,) = lines()
     assert events([line]) == [("openrouter_embed", "INFO", "format")]
@@ -151,8 +151,8 @@ def test_a_warning_that_would_end_a_paid_call_is_a_line_instead(lines, emulator,
 
 
 @pytest.mark.parametrize("door", ASYNC.values(), ids=ASYNC.keys())
-def test_a_call_that_fails_for_good_is_raised_and_not_logged(lines, special, door):
-    server = special(faults=lambda *_: refusal(401))
+def test_a_call_that_fails_for_good_is_raised_and_not_logged(lines, emulate, door):
+    server = emulate(faults=lambda *_: refusal(401))
     with pytest.raises(EmbeddingError):
         asyncio.run(door(TEXTS, base_url=server.base_url))
     assert lines() == []

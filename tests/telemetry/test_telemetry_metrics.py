@@ -45,10 +45,10 @@ def test_a_call_is_timed_counted_and_priced(watch, emulator, run, door):
 
 @every_door
 def test_a_call_that_fails_halfway_is_timed_by_its_error_and_what_was_paid_counts(
-    watch, special, run, door
+    watch, emulate, run, door
 ):
     gone = (404, {}, b'{"error": {"code": 404, "message": "gone"}}')
-    server = special(faults=lambda number, _: gone if number == 2 else None)
+    server = emulate(faults=lambda number, _: gone if number == 2 else None)
     with pytest.raises(EmbeddingError):
         run(door, TEXTS, base_url=server.base_url, max_batch_inputs=1, max_concurrency=1)
     check_metrics(watch)

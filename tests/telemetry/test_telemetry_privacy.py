@@ -23,8 +23,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
-def test_nothing_private_is_exported(watch, special, run, door, fault):
-    server = special(faults=fault)
+def test_nothing_private_is_exported(watch, emulate, run, door, fault):
+    server = emulate(faults=fault)
     vectors = []
     with contextlib.suppress(EmbeddingError):
         vectors = run(door, [TEXT, f"{TEXT} more"], base_url=server.base_url, max_retries=1)

@@ -87,16 +87,16 @@ def test_a_call_of_many_requests_is_one_span(watch, emulator, run, door):
 
 
 @every_door
-def test_a_retried_call_counts_its_retries(watch, special, run, door):
-    server = special(faults=failing(503, 1, 2))
+def test_a_retried_call_counts_its_retries(watch, emulate, run, door):
+    server = emulate(faults=failing(503, 1, 2))
     run(door, TEXTS, base_url=server.base_url)
     expected = {"openrouter_embed.retries": 2, "openrouter_embed.requests": 3}
     assert watch.one == whole(server, **expected)
 
 
 @every_door
-def test_a_failing_call_says_of_what(watch, special, run, door):
-    server = special(faults=failing(401))
+def test_a_failing_call_says_of_what(watch, emulate, run, door):
+    server = emulate(faults=failing(401))
     with pytest.raises(AuthenticationError):
         run(door, TEXTS, base_url=server.base_url)
     assert watch.one == {
@@ -116,8 +116,8 @@ def test_a_failing_call_says_of_what(watch, special, run, door):
 
 
 @every_door
-def test_a_call_that_fails_halfway_says_what_was_paid(watch, special, run, door):
-    server = special(faults=failing(404, 2))
+def test_a_call_that_fails_halfway_says_what_was_paid(watch, emulate, run, door):
+    server = emulate(faults=failing(404, 2))
     options = {"max_batch_inputs": 1, "max_concurrency": 1}
     with pytest.raises(EmbeddingError):
         run(door, TEXTS, base_url=server.base_url, **options)
@@ -146,7 +146,7 @@ def test_a_cached_call_costs_nothing_and_says_so(watch, emulator, run, door, tmp
 
 
 @pytest.mark.parametrize("door", ASYNC.values(), ids=ASYNC.keys())
-async def test_a_cancelled_call_says_so_and_what_was_paid(watch, special, door):
+async def test_a_cancelled_call_says_so_and_what_was_paid(watch, emulate, door):
     answered = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -155,7 +155,7 @@ async def test_a_cancelled_call_says_so_and_what_was_paid(watch, special, door):
             loop.call_soon_threadsafe(answered.set)
             await asyncio.sleep(60)
 
-    server = special(faults=stall)
+    server = emulate(faults=stall)
     options = {"max_batch_inputs": 1, "max_concurrency": 1}
     task = asyncio.ensure_future(door(TEXTS, base_url=server.base_url, **options))
     await asyncio.wait_for(answered.wait(), 20)
@@ -168,13 +168,13 @@ async def test_a_cancelled_call_says_so_and_what_was_paid(watch, special, door):
     assert told["openrouter_embed.inputs"] == 2
 
 
-def test_ctrl_c_ends_the_span_of_a_synchronous_call(watch, special):
+def test_ctrl_c_ends_the_span_of_a_synchronous_call(watch, emulate):
     def interrupt():
         while not server.stats.in_flight:
             time.sleep(0.01)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    server = special(latency=30.0)
+    server = emulate(latency=30.0)
     thread = threading.Thread(target=interrupt)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=server.base_url) as made:
         thread.start()
@@ -217,8 +217,8 @@ def test_what_is_handed_in_as_a_batch_makes_no_span_and_says_its_cost_itself(wat
     assert (watch.ours, watch.metrics) == ([], {})
 
 
-def test_a_result_with_failures_is_no_error_but_counts_them(watch, special):
-    server = special(faults=failing(403, 2))
+def test_a_result_with_failures_is_no_error_but_counts_them(watch, emulate):
+    server = emulate(faults=failing(403, 2))
     with EmbeddingClient(MODEL, api_key=KEY, base_url=server.base_url, max_batch_inputs=1,
                          max_concurrency=1) as made:  # fmt: skip
         result = made.embed(TEXTS, on_error="return")
@@ -254,8 +254,8 @@ def test_the_model_and_the_format_are_those_of_the_call(watch, emulator):
     assert watch.one["gen_ai.request.encoding_formats"] == ("float",)
 
 
-def test_what_a_host_bills_by_itself_is_part_of_the_cost(watch, special):
-    server = special(byok=True)
+def test_what_a_host_bills_by_itself_is_part_of_the_cost(watch, emulate):
+    server = emulate(byok=True)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=server.base_url) as made:
         usage = made.embed(TEXTS).usage
     assert usage.byok_cost > 0
