@@ -119,7 +119,7 @@ class Record:
         return Plan(
             self.count,
             [""] * len(self.keys),
-            [],
+            {},
             None if self.rows is None else list(self.rows),
             tuple(self.empty),
             cast("Any", refused),

@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 MOST_QUEUED: Final = 32 * 1024 * 1024
 """Bytes waiting to be written above which no more is bought."""
-MOST_TOGETHER: Final = 512
-"""Vectors up to which what is queued is written in one go."""
+MOST_TOGETHER: Final = 1024
+"""Vectors up to which what is queued is written in one go.
+
+Hashes lie anywhere in the index: few of them rewrite as many of its pages as many do.
+"""
 LINGER: Final = 0.2
 """Seconds that the writing thread stays without work; starting one takes some 50 microseconds."""
 REST: Final = 30.0
@@ -66,8 +69,12 @@ def _joined(works: Sequence[_Work]) -> _Work:
     """Make one work of several that fit; of equal keys the last counts."""
     if len(works) == 1:
         return works[0]
-    rows = {key: row for work in works for key, row in zip(work.keys, work.vectors, strict=True)}
-    return works[0]._replace(keys=list(rows), vectors=np.array(list(rows.values())))
+    keys = [key for work in works for key in work.keys]
+    vectors = np.concatenate([work.vectors for work in works])
+    last = {key: at for at, key in enumerate(keys)}
+    if len(last) < len(keys):
+        keys, vectors = list(last), vectors[list(last.values())]
+    return works[0]._replace(keys=keys, vectors=vectors)
 
 
 class Keeper:

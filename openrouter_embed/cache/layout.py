@@ -32,6 +32,8 @@ PAGE_SIZE: Final = 8192
 PATIENCE: Final = 5.0
 """Seconds to wait for a lock that another process holds."""
 _PAUSE: Final = 0.02
+LONGEST_LOG: Final = 32 * 1024 * 1024
+"""Bytes that the log may have before it is copied into the file."""
 
 _TABLES: Final = (
     # Blobs that are read last stand last: SQLite walks through a row from its beginning.
@@ -88,8 +90,10 @@ def _open(path: str, *, read_only: bool, patience: float) -> sqlite3.Connection:
     try:
         _make_ours(connection, read_only=read_only)
         connection.execute("PRAGMA synchronous = NORMAL")
-        # Ours alone, below: automatic ones leave the log long, and may race with a commit.
+        # Ours alone, elsewhere: automatic ones leave the log long, and may race with a commit.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # A log that is begun anew is cut to this: its size then tells again when it is long.
+        connection.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG}")
         connection.execute("PRAGMA secure_delete = OFF")
     except BaseException:
         connection.close()

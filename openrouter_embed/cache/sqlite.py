@@ -43,6 +43,8 @@ __all__ = ["CacheStats", "SQLiteCache"]
 
 IN_TRANSACTION: Final = 16
 """Packs written at a time."""
+ENTRIES: Final = 256
+"""Entries in one statement."""
 STEPS_PER_PUT: Final = 16
 SHRINK: Final = 0.25
 """Share of free pages in a file from which some are given back."""
@@ -271,7 +273,7 @@ class SQLiteCache:
             removed += part
         while self._on(self._writer, growth.shrink_step):
             pass
-        self._on(self._writer, lambda connection: growth.shorten_log(connection, self.path, 0))
+        self._on(self._writer, growth.empty_log)
         return removed
 
     def stats(self) -> CacheStats:
@@ -393,9 +395,20 @@ def _insert(
         rows = vectors[part[0] : part[-1] + 1] if run else vectors[part]
         number = _insert_pack(connection, pack([keys[at] for at in part], rows), host)
         entries += ((numbers[at], number * PLACES + slot) for slot, at in enumerate(part))
-    connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", sorted(entries))
+    _insert_entries(connection, sorted(entries))
     if replace and there:
         growth.remove_unreachable(connection, {place // PLACES for place in there.values()})
+
+
+def _insert_entries(connection: sqlite3.Connection, entries: Sequence[tuple[int, int]]) -> None:
+    """Insert numbers and places, many in one statement: each one lets other threads go first."""
+    for start in range(0, len(entries), ENTRIES):
+        part = entries[start : start + ENTRIES]
+        marks = ",".join(["(?, ?)"] * len(part))
+        connection.execute(
+            f"INSERT OR REPLACE INTO entry VALUES {marks}",  # noqa: S608 - marks
+            [*itertools.chain.from_iterable(part)],
+        )
 
 
 def _insert_pack(connection: sqlite3.Connection, made: Pack, host: str) -> int:

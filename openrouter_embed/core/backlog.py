@@ -176,7 +176,7 @@ class Packer:
         wanted = SMALLEST_SPREAD if probe and even > LARGEST_PROBE else max(SMALLEST_SPREAD, even)
         inputs = max(self.limits.inputs, self.limits.most if more else 0)
         most = min(inputs, wanted, len(run) - self._at)
-        size = self._fit(run, most)
+        size = self._fit(run, most) if most > 1 else 1
         batch = run[self._at : self._at + size]
         self._at += size
         self.remaining -= size
@@ -186,8 +186,6 @@ class Packer:
         return batch
 
     def _fit(self, run: Sequence[int], most: int) -> int:
-        if most == 1:
-            return 1
         tokens = size = 0
         for count in range(most):
             unit = run[self._at + count]

@@ -15,7 +15,6 @@ import numpy as np
 from openrouter_embed.core import codec
 from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
-from openrouter_embed.core.plan import unit_tokens
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
 from openrouter_embed.lists import empty_lists, write_lists
@@ -120,13 +119,6 @@ class Collector:
         usage = read_billed(answer.usage, self.delivered - before)
         return from_router_cache(usage) if cached.strip().upper() == "HIT" else usage
 
-    def _prepare(self, units: Sequence[int]) -> None:
-        """Make Python lists of rows now, while the caller has nothing to do but wait."""
-        if self._lists is not None and self._rows is not None:
-            # A range is a run of rows, which needs no copy to be read.
-            run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
-            write_lists(self._rows[run], [self._lists[unit] for unit in units])
-
     def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
         """Put rows where they belong; return the units that are inputs, not parts of one."""
         if target is None or self._rows is None:
@@ -165,15 +157,25 @@ class Collector:
             self._rows = np.empty((self.count, self.width), dtype=np.float32)
         run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
         self._rows[run] = rows
-        for unit in units:
-            self._have[unit] = 1
-        self._prepare(units)
-        self.delivered += len(units)
+        self._deliver(units)
         if host:
             self._providers[host] = None
         if flag:
             self._flags.setdefault(flag, []).extend(units)
         return True
+
+    def _deliver(self, units: Sequence[int]) -> None:
+        """Note that the rows of some units are in their places."""
+        if isinstance(units, range):
+            self._have[units.start : units.stop] = b"\x01" * len(units)
+        else:
+            for unit in units:
+                self._have[unit] = 1
+        self.delivered += len(units)
+        if self._lists is not None and self._rows is not None:
+            # Now, while the caller has nothing to do but wait; a run needs no copy to be read.
+            run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
+            write_lists(self._rows[run], [self._lists[unit] for unit in units])
 
     def take_back(self, units: Iterable[int]) -> None:
         """Forget units that were delivered."""
@@ -195,8 +197,6 @@ class Collector:
         texts = [prefix + part for part in parts]
         first = len(self.plan.units)
         self.plan.units.extend(texts)
-        counting = self.plan.counting
-        self.plan.tokens.extend(unit_tokens(text, counting) for text in texts)
         return self._parts.divide(unit, first, [len(part) for part in parts])
 
     @property
@@ -229,17 +229,12 @@ class Collector:
         owner, vector = self._parts.add(part, row)
         if vector is not None and owner not in self.failures and self._rows is not None:
             self._rows[owner] = vector
-            self._have[owner] = 1
-            self._prepare([owner])
-            self.delivered += 1
+            self._deliver([owner])
             self.landed.append(([owner], True))
             self._flags.setdefault(flag, []).append(owner)
 
     def _note(self, units: Sequence[int], answer: codec.Accepted) -> None:
-        for unit in units:
-            self._have[unit] = 1
-        self._prepare(units)
-        self.delivered += len(units)
+        self._deliver(units)
         self.landed.append((units, False))
         if answer.unindexed and len(units) > 1:
             self._flags.setdefault("unindexed", []).extend(units)

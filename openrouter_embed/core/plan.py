@@ -32,6 +32,29 @@ MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 """Bytes of inputs per request; one larger input still goes alone."""
 
 
+class Estimates(dict[int, int]):
+    """Unit → its estimated tokens, made when first asked for: most runs again need none.
+
+    Args:
+        units: As they are sent; parts of those that are too long are added to it later.
+        counting: How tokens are estimated for the model.
+    """
+
+    def __init__(self, units: Sequence[str | Item], counting: Counting) -> None:
+        super().__init__()
+        self._units = units
+        self._counting = counting
+
+    def __missing__(self, unit: int) -> int:
+        sent, counting = self._units[unit], self._counting
+        if isinstance(sent, str):
+            tokens = estimate_tokens(sent) + counting.special
+        else:
+            tokens = _item_tokens(sent, counting)
+        self[unit] = tokens
+        return tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The distinct inputs of a call, and where each came from.
@@ -49,7 +72,7 @@ class Plan:
 
     count: int
     units: list[str | Item] = field(repr=False)
-    tokens: list[int] = field(repr=False)
+    tokens: Mapping[int, int] = field(repr=False)
     rows: list[int] | None = field(default=None, repr=False)
     empty: tuple[int, ...] = ()
     refused: Mapping[int, EmbeddingError] = field(
@@ -99,30 +122,33 @@ def make_plan(
     Raises:
         ConfigurationError: An input is empty, or a prefix is to go before token ids.
     """
-    unsent = [at for at, item in enumerate(items) if _is_empty(item)]
+    unsent = [
+        at for at, item in enumerate(items) if not (item if isinstance(item, str) else item.value)
+    ]
     empty = tuple(at for at in unsent if at not in (refused or ()))
     if empty and not zeros_for_empty:
         if refused is None:
             raise _all_empty(empty, len(items))
         refused.update((at, _one_empty(at)) for at in empty)
         empty = ()
-    units = list(dict.fromkeys(items)) if not unsent else _distinct(items)
+    units = list(dict.fromkeys(items) if not unsent else _distinct(items, unsent))
     rows = None
     if len(units) < len(items):
         number = {unit: at for at, unit in enumerate(units)}
         rows = [number.get(item, -1) for item in items]
     sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
     counting = counting or Counting()
-    tokens = [
-        estimate_tokens(unit) + counting.special
-        if isinstance(unit, str)
-        else unit_tokens(unit, counting)
-        for unit in sent
-    ]
     plain = all(isinstance(unit, str) for unit in sent)
     media = {} if plain else _media(sent, counting)
     return Plan(
-        len(items), sent, tokens, rows, empty, dict(refused or {}), media=media, counting=counting
+        len(items),
+        sent,
+        Estimates(sent, counting),
+        rows,
+        empty,
+        dict(refused or {}),
+        media=media,
+        counting=counting,
     )
 
 
@@ -164,12 +190,11 @@ def _one_empty(at: int) -> ConfigurationError:
     return ConfigurationError(f"Input {at} is empty: `empty='zeros'` gives it a zero vector.")
 
 
-def _distinct(items: Sequence[str | Item]) -> list[str | Item]:
-    return list(dict.fromkeys(item for item in items if not _is_empty(item)))
-
-
-def _is_empty(item: str | Item) -> bool:
-    return not item if isinstance(item, str) else not item.value
+def _distinct(items: Sequence[str | Item], unsent: Sequence[int]) -> Iterable[str | Item]:
+    distinct = dict.fromkeys(items)
+    for at in unsent:
+        distinct.pop(items[at], None)
+    return distinct
 
 
 def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
@@ -188,10 +213,7 @@ def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
     return Item("content", encode(content))
 
 
-def unit_tokens(unit: str | Item, counting: Counting) -> int:
-    """Estimate the tokens of one unit, special ones included."""
-    if isinstance(unit, str):
-        return estimate_tokens(unit) + counting.special
+def _item_tokens(unit: Item, counting: Counting) -> int:
     if unit.kind == "tokens":
         return len(unit.value) + counting.special
     texts = unit_texts(unit)

@@ -8,7 +8,7 @@ import pytest
 from cache_world import fill, read, right
 
 from openrouter_embed import SQLiteCache
-from openrouter_embed.cache import growth, reading, sqlite
+from openrouter_embed.cache import growth, layout, reading, sqlite
 
 WIDE = 512
 """2 KB a vector, 131 KB a pack."""
@@ -134,7 +134,8 @@ def test_tending_is_done_in_small_steps(path, monkeypatch):
 
 
 def test_the_log_stays_short(path, monkeypatch):
-    monkeypatch.setattr(growth.shorten_log, "__defaults__", (1_000_000,))
+    monkeypatch.setattr(growth, "LONGEST_LOG", 1_000_000)
+    monkeypatch.setattr(layout, "LONGEST_LOG", 1_000_000)
     longest = 0
     with SQLiteCache(path) as cache:
         for start in range(0, 4000, 200):

@@ -164,7 +164,7 @@ def test_a_request_that_is_too_dear_as_a_whole_goes_out_in_smaller_ones():
     job = world.job(16, per_request=16, ledger=ledger, price=1.0)
     world.run()
     assert len(job.result()) == 16
-    assert ledger.spent == sum(job._plan.tokens)
+    assert ledger.spent == sum(job._plan.tokens.values())
     assert len(world.sent) > 1
 
 

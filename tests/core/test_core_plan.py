@@ -14,10 +14,10 @@ from openrouter_embed.core.backlog import SMALLEST_SPREAD, Packer
 from openrouter_embed.core.bill import FLAT, Counting, Prices
 from openrouter_embed.core.plan import (
     BodyMaker,
+    Estimates,
     Limits,
     make_limits,
     make_plan,
-    unit_tokens,
 )
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
@@ -88,7 +88,7 @@ def test_every_position_is_covered_once(texts):
 def test_a_prefix_goes_before_texts_and_counts_as_tokens():
     plan = plan_of(["a", "b", "a"], "query: ")
     assert plan.units == ["query: a", "query: b"]
-    assert plan.tokens == [estimate_tokens("query: a")] * 2
+    assert [plan.tokens[unit] for unit in (0, 1)] == [estimate_tokens("query: a")] * 2
 
 
 def test_a_prefix_goes_before_the_first_text_of_a_joint_input():
@@ -107,14 +107,24 @@ def test_a_prefix_before_token_ids_is_refused():
         plan_of([[1, 2]], "q: ")
 
 
+def tokens_of(unit, counting):
+    return Estimates([unit], counting)[0]
+
+
 def test_tokens_are_estimated_by_kind():
     counting = Counting(2, {"image": 258})
-    assert unit_tokens("hello there", counting) == estimate_tokens("hello there") + 2
-    assert unit_tokens(Item("tokens", (1, 2, 3)), counting) == 5
+    assert tokens_of("hello there", counting) == estimate_tokens("hello there") + 2
+    assert tokens_of(Item("tokens", (1, 2, 3)), counting) == 5
     (joint, alone) = read_inputs([["hello", IMAGE, IMAGE], IMAGE])
-    assert unit_tokens(joint, counting) == estimate_tokens("hello") + 2 + 2 * 258
-    assert unit_tokens(alone, counting) == 258
-    assert unit_tokens(alone, Counting()) == FLAT
+    assert tokens_of(joint, counting) == estimate_tokens("hello") + 2 + 2 * 258
+    assert tokens_of(alone, counting) == 258
+    assert tokens_of(alone, Counting()) == FLAT
+
+
+def test_tokens_of_parts_that_come_later_are_estimated_too():
+    plan = plan_of(["a text"])
+    plan.units.append("a part")
+    assert plan.tokens[1] == estimate_tokens("a part")
 
 
 def counted(*inputs, special=0):
