@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from openrouter_embed.cache.ahead import ahead
 from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
 from openrouter_embed.clock import monotonic
@@ -50,7 +51,7 @@ LONGEST_WAIT: Final = 30.0
 LAST_WAIT: Final = 10.0
 """The same where the program ends."""
 AT_ONCE: Final = 2048
-"""Keys asked for at a time: what is found is copied on before more is read."""
+"""Keys asked for at a time: what is found is copied on while the next are read."""
 
 
 class _Work(NamedTuple):
@@ -106,18 +107,19 @@ class Keeper:
 
     def read(self, keys: Sequence[bytes]) -> Iterable[tuple[int, Found]]:
         """Yield what is there, and where the portion of keys begins that its positions count in."""
-        for start in range(0, len(keys), AT_ONCE):
-            if self._resting("read"):
-                return
-            part = keys[start : start + AT_ONCE]
-            for portion in self._try("read", functools.partial(self._get, part)) or ():
+        starts = range(0, len(keys), AT_ONCE)
+        parts = [keys[start : start + AT_ONCE] for start in starts]
+        for start, part, found in zip(starts, parts, ahead(self._get, parts), strict=True):
+            for portion in found:
                 if self._believed or _is_sound(portion, len(part)):
                     yield start, portion
                 else:
                     self._complain("unsound", _UNSOUND)
 
-    def _get(self, keys: Sequence[bytes]) -> list[Found]:
-        return list(self.store.get(keys))
+    def _get(self, keys: Sequence[bytes]) -> Sequence[Found]:
+        if self._resting("read"):
+            return ()
+        return self._try("read", lambda: list(self.store.get(keys))) or ()
 
     def _try(self, what: str, do: Callable[[], Any]) -> Any:
         try:

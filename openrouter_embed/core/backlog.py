@@ -198,7 +198,7 @@ class Packer:
 
 def _by_kind(plan: Sequence[str | Item], units: Sequence[int]) -> list[Sequence[int]]:
     """Requests are homogeneous: strings, token arrays and content objects go apart."""
-    if all(isinstance(plan[unit], str) for unit in units):
+    if all(issubclass(kind, str) for kind in {type(plan[unit]) for unit in units}):
         return [units] if units else []
     runs: dict[str, list[int]] = {}
     for unit in units:

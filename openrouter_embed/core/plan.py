@@ -138,7 +138,7 @@ def make_plan(
         rows = [number.get(item, -1) for item in items]
     sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
     counting = counting or Counting()
-    plain = all(isinstance(unit, str) for unit in sent)
+    plain = all(issubclass(kind, str) for kind in set(map(type, sent)))
     media = {} if plain else _media(sent, counting)
     return Plan(
         len(items),
