@@ -80,6 +80,6 @@ def _message(model: str, result: EmbeddingResult) -> LLMResult:
         content="",
         # What is optional in it is so only to type checkers of newer Pythons.
         usage_metadata=cast("UsageMetadata", token_counts(usage)),
-        response_metadata={"model_name": model, "cost": usage.cost},
+        response_metadata={"model_name": model, "cost": usage.billed},
     )
     return LLMResult(generations=[[ChatGeneration(message=message)]])

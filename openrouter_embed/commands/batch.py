@@ -234,7 +234,7 @@ def _record(job: BatchJob) -> dict[str, Any]:
         "status": job.status,
         "done": job.done,
         "counts": {"total": counts.total, "completed": counts.completed, "failed": counts.failed},
-        "usage": {"tokens": usage.total_tokens, "cost": usage.cost},
+        "usage": {"tokens": usage.total_tokens, "cost": usage.billed},
         "batches": [{name: row.get(name) for name in kept} for row in job.to_dict()["batches"]],
     }
 

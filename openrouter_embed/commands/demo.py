@@ -172,5 +172,5 @@ def _figures(name: str, answers: Answers) -> list[str]:
         f"{1000 * answers.query_seconds:.0f} ms",
         str(usage.requests),
         f"{usage.total_tokens:,}",
-        "?" if usage.cost is None else f"${usage.cost:.4f}",
+        "?" if usage.billed is None else f"${usage.billed:.4f}",
     ]

@@ -180,8 +180,8 @@ def _note(run: _Run, documents: EmbeddingResult, passed: float) -> None:
     run.width = documents.vectors.shape[1]
     run.seconds = None if usage.cache_hits else passed
     run.tokens = usage.total_tokens
-    if usage.cost and not usage.cache_hits:
-        run.document_cost = usage.cost
+    if usage.billed and not usage.cache_hits:
+        run.document_cost = usage.billed
 
 
 def _time_queries(client: EmbeddingClient, queries: Sequence[str]) -> float | None:
@@ -225,7 +225,7 @@ def _row(run: _Run, task: Task) -> ModelScore:
         model=run.model,
         dimensions=run.width,
         cost_per_million=price,
-        cost=run.client.usage.cost,
+        cost=run.client.usage.billed,
         seconds=run.seconds,
         tokens=run.tokens,
         query_seconds=run.query_seconds,

@@ -73,6 +73,17 @@ def test_prices_are_the_same_and_times_are_none_where_a_cache_held_everything(tm
     assert (second.seconds, second.query_seconds) == (None, None)
 
 
+def test_with_a_key_of_ones_own_the_hosts_bill_is_the_price():
+    prices = []
+    for byok in (False, True):
+        with Emulator(backend="hashed", byok=byok) as emulator:
+            where = {"base_url": emulator.base_url, "api_key": "emulated"}
+            row = quiet([A], DOCUMENTS, QUERIES, **where).rows[0]
+        prices.append((row.cost_per_million, row.cost))
+    assert prices[0][0] > 0
+    assert prices[1] == pytest.approx(prices[0])
+
+
 def test_what_is_sent_and_what_it_costs_is_said_before_anything_is(emulator, where):
     said = []
 

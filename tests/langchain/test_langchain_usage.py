@@ -98,6 +98,22 @@ def test_the_part_of_a_failed_call_that_was_paid_for_counts(make):
         assert counted(handler) == broken.stats.tokens > 0
 
 
+@pytest.mark.parametrize("byok", [False, True])
+def test_the_message_that_handlers_get_says_what_is_billed_by_whomever(make, byok):
+    told = []
+
+    class Listener(UsageMetadataCallbackHandler):
+        def on_llm_end(self, response, **_):
+            told.append(response.generations[0][0].message.response_metadata)
+
+    with Emulator(backend="hashed", byok=byok) as emulator:
+        embeddings = make(model=SMALL, base_url=emulator.base_url)
+        chain = RunnableLambda(embeddings.embed_query)
+        chain.invoke("some question", config={"callbacks": [Listener()]})
+        assert told == [{"model_name": SMALL, "cost": pytest.approx(emulator.stats.cost)}]
+    assert emulator.stats.cost > 0
+
+
 async def test_a_handler_that_fails_fails_alone(make, monkeypatch, caplog):
     def explode(self, response, **_):
         raise RuntimeError("secret text")
