@@ -21,7 +21,7 @@ from openrouter_embed import keeping
 from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
-from openrouter_embed.guard import aguarded, guarded, kind_of
+from openrouter_embed.guard import a_kind_of, aguarded, guarded
 from openrouter_embed.listed import why_no_list
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.keywords import CallOptions, Options
@@ -173,6 +173,20 @@ def at_start(error: EmbeddingError, start: int) -> None:
         error.result = dataclasses.replace(error.result, start=start)
 
 
+def one_query(text: Any) -> Any:
+    """Return one query, unless it is several.
+
+    Raises:
+        ConfigurationError: It is a list or an array of texts.
+    """
+    values: Any = text.tolist() if hasattr(text, "tolist") else text
+    if isinstance(values, (list, tuple)) and all(isinstance(one, str) for one in values):
+        raise ConfigurationError(
+            "`embed_query` takes one text: for several use `embed(texts, role='query')`."
+        )
+    return text
+
+
 def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
     """Refuse what would be taken apart into letters, keys or the names of columns.
 
@@ -184,7 +198,7 @@ def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
     advice = why_no_list(iterable)
     if advice:
         raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not a {kind_of(iterable)}: {advice}. For one "
+            f"`stream` takes an iterable of inputs, not {a_kind_of(iterable)}: {advice}. For one "
             "input use `embed`."
         )
 
@@ -198,7 +212,7 @@ def check_part(part: Sequence[Input], start: int) -> None:
     first: object = part[0]
     if isinstance(first, Real):
         raise ConfigurationError(
-            f"Input {start} is a {kind_of(first)}: a stream's inputs are whole, token ids as lists."
+            f"Input {start} is {a_kind_of(first)}: a stream's inputs are whole, token ids as lists."
         )
 
 
@@ -336,7 +350,7 @@ class EmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return list(self.embed([text], role="query")[0])
+        return list(self.embed([one_query(text)], role="query")[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded
@@ -630,7 +644,7 @@ class AsyncEmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return list((await self.embed([text], role="query"))[0])
+        return list((await self.embed([one_query(text)], role="query"))[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded

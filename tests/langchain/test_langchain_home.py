@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 from langchain_core.documents import Document
+from langchain_core.vectorstores import InMemoryVectorStore
 from PIL import Image
 from pydantic import BaseModel
 
@@ -81,7 +84,7 @@ WRONG = {
     "a set": (lambda: set(TEXTS), r"`sorted\(texts\)`"),
     "a dict": (lambda: {1: "one"}, r"`list\(d\.values\(\)\)`"),
     "None": (lambda: None, "a NoneType"),
-    "a number": (lambda: 5, "a int"),
+    "a number": (lambda: 5, "an int"),
     "one text": (lambda: "one", "a list, even for one"),
     "an async generator": (ticking, "async for text in texts"),
     "an array without a dimension": (lambda: np.array("x"), r"`\[array\.item\(\)\]`"),
@@ -177,3 +180,26 @@ def test_people_construct_one_with_a_key_of_its_own(adopt, emulator):
         )
     )
     assert len(embeddings.embed_query("a")) == 384
+
+
+async def test_people_hand_a_chain_s_dict_to_a_retriever(make, emulator):
+    retriever = InMemoryVectorStore(make()).as_retriever()
+    with pytest.raises(ConfigurationError, match=r"`itemgetter\('question'\) \| retriever`"):
+        retriever.invoke({"question": "one"})
+    with pytest.raises(ConfigurationError, match=r"such as `d\['question'\]`"):
+        await make().aembed_query({"question": "one"})
+    assert emulator.stats.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"one", "`data.decode()`"),
+        (5, "`str(value)`"),
+        ({"text": "one"}, "`d['text']`"),
+        (["one"], "one flat list"),
+    ],
+)
+def test_what_is_no_text_is_told_how_to_become_one(make, text, said):
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        make().embed_documents([text])
