@@ -82,7 +82,7 @@ MISTAKES: Final = (
     Mistake(
         "an option of the client is given to a call",
         'client.embed("a text", max_concurrency=8)',
-        "given to the client",
+        "pass it where the object is made",
     ),
     Mistake(
         "an option is changed later",
