@@ -58,7 +58,7 @@ def test_every_block_of_the_page_runs_and_prints_what_it_says(
 
 
 def test_the_page_has_blocks_and_says_what_they_print():
-    assert len([*blocks()]) == 15
+    assert len([*blocks()]) == 16
     assert PAGE.count("#> ") == 13
 
 
