@@ -48,7 +48,7 @@ def as_texts(texts: object, name: str = "texts") -> list[str]:
     found = as_list(texts, name)
     for at, text in enumerate(found):
         if not isinstance(text, str):
-            flat = " Pass one flat list." if isinstance(text, (list, tuple)) else ""
+            flat = " Pass one flat list." if _is_several(text) else ""
             raise ConfigurationError(
                 f"Text {at} is {a_kind_of(text)}; texts are strings.{flat or text_hint(text)}"
             )
@@ -67,8 +67,12 @@ def as_text(text: object, name: str) -> str:
     """
     if isinstance(text, str):
         return text
-    more = " Pass one at a time." if isinstance(text, (list, tuple)) else text_hint(text)
+    more = " Pass one at a time." if _is_several(text) else text_hint(text)
     raise ConfigurationError(f"`{name}` must be one string, not {a_kind_of(text)}.{more}")
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def text_hint(value: object) -> str:

@@ -11,7 +11,7 @@ import argparse
 import re
 import sys
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
     _given: Sequence[str] = ()
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Remember what was typed, for a refusal."""
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
@@ -70,13 +70,11 @@ class Parser(argparse.ArgumentParser):
     def known_options(self, given: Sequence[str]) -> list[str]:
         """Return the options of the command that was named."""
         known = list(self._option_string_actions)
-        for action in self._actions:
-            commands: Any = action.choices
-            named = next(
-                (word for word in given if isinstance(commands, dict) and word in commands), None
-            )
-            if named is not None:
-                known += commands[named].known_options(given[given.index(named) + 1 :])
+        for at, word in enumerate(given):
+            for action in self._actions:
+                commands = cast("dict[str, Parser] | None", action.choices)
+                if isinstance(commands, dict) and word in commands:
+                    return [*known, *commands[word].known_options(given[at + 1 :])]
         return known
 
 
