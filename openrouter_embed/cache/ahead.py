@@ -32,10 +32,10 @@ def ahead(do: Callable[[S], T], steps: Sequence[S]) -> Iterator[T]:
         asked.put((step, future))
         return future
 
-    if len(steps) < 2 or not _started(lambda: _serve(do, asked)):
-        yield from map(do, steps)
-        return
-    try:
+    try:  # also around the start: Ctrl-C may come while it waits for the thread
+        if len(steps) < 2 or not _started(lambda: _serve(do, asked)):
+            yield from map(do, steps)
+            return
         future = ask(steps[0])
         for step in steps[1:]:
             done = future.result()
