@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import operator
 import os
 import threading
 import weakref
@@ -277,9 +278,10 @@ def _is_sound(found: Any, count: int) -> bool:
         rows = found.vectors
         return bool(
             rows.ndim == 2
+            and rows.shape[1]
             and rows.dtype == np.float32
-            and len(rows) == len(found.at)
-            and all(0 <= at < count for at in found.at)
+            and len(rows) == len(found.at) == len(set(found.at))
+            and all(0 <= operator.index(at) < count for at in found.at)
             and np.isfinite(rows).all()
         )
     return False

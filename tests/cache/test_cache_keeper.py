@@ -150,6 +150,9 @@ def test_no_message_holds_what_a_foreign_exception_says(keeper, store):
 WRONG = {
     "too many positions": Found([0, 1, 2], vectors([0])),
     "positions beyond the keys": Found([7], vectors([0])),
+    "positions that are no whole numbers": Found([0.0], vectors([0])),
+    "one position twice": Found([0, 0], vectors([0, 0])),
+    "no columns": Found([0], np.zeros((1, 0), np.float32)),
     "no matrix": Found([0], np.zeros(3, np.float32)),
     "no float32": Found([0], np.zeros((1, 3))),
     "not finite": Found([0], np.full((1, 3), np.nan, np.float32)),
