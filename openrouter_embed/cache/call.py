@@ -94,7 +94,7 @@ class CallCache:
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
         known = [key for key in keys if key is not None]
         for start, found in self._keeper.read(known):
-            if isinstance(found.at, range):
+            if isinstance(found.at, range) and found.at.step == 1:
                 run = units[start + found.at.start : start + found.at.stop]
             else:
                 run = [units[start + at] for at in found.at]

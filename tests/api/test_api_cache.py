@@ -246,6 +246,27 @@ def test_a_store_of_ones_own_works(make, em):
     assert len(store.rows) == 5
 
 
+def test_positions_of_a_store_of_ones_own_may_be_any_range(make):
+    class Store:
+        def __init__(self):
+            self.rows = {}
+
+        def get(self, keys):
+            at = [position for position, key in enumerate(keys) if key in self.rows]
+            step = at[1] - at[0] if len(at) > 1 else 2
+            run = range(at[0], at[-1] + 2, step) if at else ()
+            return [Found(run, np.array([self.rows[keys[p]] for p in run]))] if at else []
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            self.rows |= dict(zip(keys, vectors, strict=True))
+
+    right = make().embed(texts(6)).vectors
+    for step in (2, 3, 6):
+        client = make(cache=Store())
+        client.embed(texts(6)[::step])
+        assert np.allclose(client.embed(texts(6)).vectors, right, atol=1e-6)
+
+
 # ---------------------------------------------------------------------- calls at the same time
 
 
