@@ -122,10 +122,15 @@ class CallCache:
         """Return the units that are not there."""
         if self._refresh:
             return list(range(len(self._keys)))
-        known = [unit for unit, key in enumerate(self._keys) if key is not None]
-        left = self._keeper.absent([key for key in self._keys if key is not None])
-        there = set(known).difference(known[at] for at in left)
-        return [unit for unit in range(len(self._keys)) if unit not in there]
+        missing = self._without(range(len(self._keys)), self._keys)
+        return self._without(missing, self._averaged(missing))
+
+    def _without(self, units: Sequence[int], keys: Names) -> list[int]:
+        """Return those of some units that have no key, or have nothing under it."""
+        known = [(unit, key) for unit, key in zip(units, keys, strict=True) if key is not None]
+        left = self._keeper.absent([key for _, key in known])
+        there = {unit for unit, _ in known}.difference(known[at][0] for at in left)
+        return [unit for unit in units if unit not in there]
 
     def _averaged(self, units: Sequence[int]) -> Names:
         """Return the keys under which averages of these units' parts are kept."""

@@ -217,6 +217,18 @@ def test_an_average_of_parts_is_kept_apart_from_whole_texts(make, em, path):
         make(cache=path).embed([long])
 
 
+def test_an_estimate_knows_averages_of_parts(make, path):
+    long = "a long text that goes on and on. " * 1500
+    client = make(cache=path, long_input="split")
+    before = client.estimate([long, "short"])
+    client.embed([long])
+    after = client.estimate([long, "short"])
+    assert (before.inputs, after.inputs) == (2, 1)
+    assert after.tokens == make().estimate(["short"]).tokens
+    assert make(cache=path, long_input="truncate").estimate([long]).inputs == 1
+    assert make(cache=path).estimate([long]).inputs == 1
+
+
 def test_hosts_are_told_and_the_first_is_kept_to(make, em, path):
     first = make(cache=path).embed(texts(3))
     second = make(cache=path).embed(texts(3))
