@@ -101,11 +101,15 @@ def _add_cache(parser: argparse.ArgumentParser, says: str) -> None:
 # ------------------------------------------------------------------ submit
 
 
+_WORDS: Final = {"save_to": "--job", "batch": "batch status"}
+"""What the command calls what the package calls otherwise."""
+
+
 def _submit(options: argparse.Namespace) -> int:
     from openrouter_embed.batch import files  # noqa: PLC0415 - loads numpy
     from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - as above
 
-    with speaking({"save_to": "--job", "batch": "batch status"}):
+    with speaking(_WORDS):
         files.check_free(options.job)
     role = None if options.role == "none" else options.role
     texts = read_texts(options.file, options.field)
@@ -116,7 +120,8 @@ def _submit(options: argparse.Namespace) -> int:
     }  # fmt: skip
     with EmbeddingClient(options.model, **settings) as client, _remembering(options.job):
         _announce(client, texts, role)
-        job = client.submit(texts, role=role, save_to=options.job)
+        with speaking(_WORDS):
+            job = client.submit(texts, role=role, save_to=options.job)
     _tell_submitted(job, options)
     return 0
 
