@@ -94,6 +94,8 @@ class CallCache:
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
         known = [key for key in keys if key is not None]
         for start, found in self._keeper.read(known):
+            if self._desk.left:  # it was cancelled, and the program waits for this thread to end
+                return
             if isinstance(found.at, range) and found.at.step == 1:
                 run = units[start + found.at.start : start + found.at.stop]
             else:

@@ -26,6 +26,7 @@ from openrouter_embed import (
     ImageInput,
     SQLiteCache,
 )
+from openrouter_embed.cache import keeper
 
 PIXEL = ImageInput.from_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
 
@@ -324,6 +325,36 @@ async def test_if_the_first_is_cancelled_the_second_buys(emulate, path):
         result = await second
     assert result.usage.cache_hits == 0
     assert len(result) == 5
+
+
+async def test_a_call_that_is_cancelled_reads_no_further(emulate, monkeypatch):
+    monkeypatch.setattr(keeper, "AT_ONCE", 10)
+    asked, reached, go_on = [], threading.Event(), threading.Event()
+
+    class Store:
+        def get(self, keys):
+            asked.append(len(keys))
+            if len(asked) == 3:
+                reached.set()
+                assert go_on.wait(10)
+            return [Found(range(len(keys)), np.ones((len(keys), 1536), np.float32))]
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            raise AssertionError
+
+    em = emulate()
+    store = Store()
+    async with AsyncEmbeddingClient(
+        SMALL, api_key="k", base_url=em.base_url, cache=store
+    ) as client:
+        call = asyncio.create_task(client.embed(texts(300)))
+        assert await asyncio.to_thread(reached.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go_on.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert len(asked) < 8
 
 
 async def test_if_the_first_fails_the_second_is_not_held_up(emulate, path):
