@@ -163,6 +163,33 @@ def write(
         raise
 
 
+def save(record: Record, path: str | os.PathLike[str]) -> None:
+    """Write a job to a file, unless more of the same job is there.
+
+    Raises:
+        ConfigurationError: The file names batches of the job that the record does not know.
+        OSError: It cannot be written; what was there before is still there.
+    """
+
+    def look(_: pathlib.Path) -> None:
+        if _knows_more(path, record):
+            raise ConfigurationError(
+                f"The file {os.fspath(path)} names batches that this job does not know, which "
+                "another program has handed in since: it was left alone. Read it again by `batch`."
+            )
+
+    write(record, path, look)
+
+
+def _knows_more(path: str | os.PathLike[str], record: Record) -> bool:
+    try:
+        there = read(path)
+    except ConfigurationError:
+        return False
+    same = bool(record.batches) and there.keys == record.keys
+    return same and set(there.ids) > set(record.ids)
+
+
 def read(path: str | os.PathLike[str]) -> Record:
     """Read a job's file.
 

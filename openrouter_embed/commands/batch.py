@@ -13,7 +13,7 @@ import os
 import pathlib
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from openrouter_embed import tables
@@ -138,12 +138,13 @@ def _remembering(path: str) -> Generator[None]:
     """Say where that is which was handed in before something went wrong."""
     try:
         yield
-    except (EmbeddingError, KeyboardInterrupt):
+    except (EmbeddingError, KeyboardInterrupt) as error:
         if _has_batches(path):
             said = f"What was handed in before that is in {path}."
             print(f"{wrapped(said)}\n{_next(path, 'status')}", file=sys.stderr)
-        elif os.path.isfile(path):  # noqa: PTH113 - as it was typed
-            os.unlink(path)  # noqa: PTH108 - as above
+        elif not isinstance(error, ConfigurationError):  # then it may be another's
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - as it was typed
         raise
 
 
@@ -185,13 +186,18 @@ def _status(options: argparse.Namespace) -> int:
     with _found(options.job, None) as job:
         try:
             job.refresh()
-            job.save(options.job)
+            _save(job, options.job)
         except TransportError as error:
             said = wrapped(f"{error.message} This is how the job was last seen.")
             print(paint(said, "yellow", stream=sys.stderr), file=sys.stderr)
             status = 1
         print(json.dumps(_record(job), indent=2) if options.json else _told(job, options.job))
     return status
+
+
+def _save(job: BatchJob, path: str) -> None:
+    with speaking(_WORDS):
+        job.save(path)
 
 
 @contextmanager
@@ -253,7 +259,7 @@ def _fetch(options: argparse.Namespace) -> int:
             _wait(job, options.job)
         else:
             job.refresh()
-        job.save(options.job)
+        _save(job, options.job)
         if not job.done:
             raise BatchError(
                 f"The job is not finished: {job.status}. Wait for it with `--wait`, or ask again "

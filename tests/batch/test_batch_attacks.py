@@ -281,6 +281,29 @@ def test_a_file_that_was_removed_meanwhile_is_written_anew(make, em, tmp_path, m
     assert json.loads(place.read_bytes()) == job.to_dict()
 
 
+def test_who_knows_fewer_batches_of_a_job_does_not_replace_its_file(
+    make, em, tmp_path, monkeypatch
+):
+    """A look at a job while it is handed in would take the batches that came since out of it."""
+    monkeypatch.setattr(api, "MAX_REQUESTS", 2)
+    place, client = tmp_path / "job.json", make()
+    job = client.submit(TEXTS, save_to=place)
+    assert len(job.ids) == 2
+    whole = place.read_bytes()
+    early = job.to_dict()
+    early["batches"][1] |= {"id": None, "status": "submitting"}
+    for batches in (early["batches"], early["batches"][:1]):
+        seen = client.batch(early | {"batches": batches})
+        with pytest.raises(ConfigurationError, match="does not know"):
+            seen.save(place)
+        assert place.read_bytes() == whole
+    client.batch(place).wait().save(place)
+    assert client.batch(place).done
+    again = client.submit(TEXTS)
+    again.save(place)
+    assert json.loads(place.read_bytes()) == again.to_dict()
+
+
 # ------------------------------------------------------------------ secrets
 
 
