@@ -85,6 +85,20 @@ def test_writing_is_done_by_another_thread_from_copies(keeper, store):
     assert threading.current_thread() not in store.writers
 
 
+def test_where_the_system_gives_no_thread_the_caller_writes(keeper, store, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        ticket = offer(keeper, range(3))
+        assert keeper.settled(ticket)
+    assert store.writers == {threading.current_thread()}
+    keeper.wait(offer(keeper, range(3, 6)))
+    assert got(keeper, range(6)) == set(range(6))
+    assert len(store.writers) == 2
+
+
 def test_one_thread_writes_and_goes_when_it_has_nothing_to_do(keeper, store, monkeypatch):
     monkeypatch.setattr(module, "LINGER", 0.01)
     for start in range(0, 50, 5):
