@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterable
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from openrouter_embed import keeping
 from openrouter_embed.catalogue import Pages, read_key_info
@@ -179,8 +179,9 @@ def one_query(text: Any) -> Any:
     Raises:
         ConfigurationError: It is a list or an array of texts.
     """
-    values: Any = text.tolist() if hasattr(text, "tolist") else text
-    if isinstance(values, (list, tuple)) and all(isinstance(one, str) for one in values):
+    values: object = text.tolist() if hasattr(text, "tolist") else text
+    several = cast("Sequence[object]", values) if isinstance(values, (list, tuple)) else (None,)
+    if all(isinstance(one, str) for one in several):
         raise ConfigurationError(
             "`embed_query` takes one text: for several use `embed(texts, role='query')`."
         )

@@ -129,9 +129,10 @@ class _Job:
         """Write the job's file: ids, hashes of the inputs and settings; no text, no key.
 
         Raises:
+            ConfigurationError: The file names more batches of this job than are known here.
             OSError: It cannot be written; what was there before is still there.
         """
-        files.write(self.record, path)
+        files.save(self.record, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the job's file holds."""

@@ -62,10 +62,7 @@ class Submission:
         self.engine = engine
         self._settings = settings
         self._plan = plan
-        self._path = save_to
-        if save_to is not None:
-            files.check_free(save_to)
-        self._saved = False
+        self._file = None if save_to is None else files.SaveTo(save_to)
         self._end = None if settings.deadline is None else monotonic() + settings.deadline
         self._prices: Prices | None = None
         if settings.max_cost is not None:
@@ -123,19 +120,18 @@ class Submission:
         return None if self._end is None else max(0.0, self._end - monotonic())
 
     def _save(self) -> None:
-        if self._path is None:
+        if self._file is None:
             return
         try:
-            files.write(self.record, self._path)
+            self._file.write(self.record)
         except OSError as error:
-            if not self._saved:  # nothing is sent yet
+            if not self._file.written:  # nothing is sent yet
                 raise
             warn(f"The job's file could not be written: {error.strerror}.", UserWarning)
-        self._saved = True
 
     def _name_accepted(self) -> None:
         """Name what was accepted before a call was broken off, where no file and no error does."""
-        if self._path is None and self.record.ids:
+        if self._file is None and self.record.ids:
             warn(
                 "Handing in was broken off. These batches were accepted, and `batch` takes a list "
                 f"of their ids: {', '.join(self.record.ids)}.",

@@ -96,7 +96,11 @@ def _place(
     """Hand in one batch, and note it."""
     batch = Batch("", portion.units, State(status=api.SUBMITTING))
     questions.record.batches.append(batch)
-    yield Do(save)
+    try:
+        yield Do(save)
+    except EmbeddingError:  # the file is another's: this batch stays here
+        questions.record.batches.remove(batch)
+        raise
     try:
         found = yield from _hand_in(questions, lines, batch, portion)
     except EmbeddingError:

@@ -32,10 +32,10 @@ def ahead(do: Callable[[S], T], steps: Sequence[S]) -> Iterator[T]:
         asked.put((step, future))
         return future
 
-    if len(steps) < 2 or not _started(lambda: _serve(do, asked)):
-        yield from map(do, steps)
-        return
-    try:
+    try:  # also around the start: Ctrl-C may come while it waits for the thread
+        if len(steps) < 2 or not started(lambda: _serve(do, asked), "openrouter-embed-ahead"):
+            yield from map(do, steps)
+            return
         future = ask(steps[0])
         for step in steps[1:]:
             done = future.result()
@@ -46,9 +46,10 @@ def ahead(do: Callable[[S], T], steps: Sequence[S]) -> Iterator[T]:
         asked.put(None)
 
 
-def _started(run: Callable[[], None]) -> bool:
+def started(run: Callable[[], None], name: str) -> bool:
+    """Run something in a thread; return whether the system gave one."""
     try:
-        threading.Thread(target=run, name="openrouter-embed-ahead", daemon=True).start()
+        threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError:
         return False
     return True

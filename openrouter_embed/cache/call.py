@@ -94,7 +94,9 @@ class CallCache:
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
         known = [key for key in keys if key is not None]
         for start, found in self._keeper.read(known):
-            if isinstance(found.at, range):
+            if self._desk.left:  # it was cancelled, and the program waits for this thread to end
+                return
+            if isinstance(found.at, range) and found.at.step == 1:
                 run = units[start + found.at.start : start + found.at.stop]
             else:
                 run = [units[start + at] for at in found.at]
@@ -122,10 +124,15 @@ class CallCache:
         """Return the units that are not there."""
         if self._refresh:
             return list(range(len(self._keys)))
-        known = [unit for unit, key in enumerate(self._keys) if key is not None]
-        left = self._keeper.absent([key for key in self._keys if key is not None])
-        there = set(known).difference(known[at] for at in left)
-        return [unit for unit in range(len(self._keys)) if unit not in there]
+        missing = self._without(range(len(self._keys)), self._keys)
+        return self._without(missing, self._averaged(missing))
+
+    def _without(self, units: Sequence[int], keys: Names) -> list[int]:
+        """Return those of some units that have no key, or have nothing under it."""
+        known = [(unit, key) for unit, key in zip(units, keys, strict=True) if key is not None]
+        left = self._keeper.absent([key for _, key in known])
+        there = {unit for unit, _ in known}.difference(known[at][0] for at in left)
+        return [unit for unit in units if unit not in there]
 
     def _averaged(self, units: Sequence[int]) -> Names:
         """Return the keys under which averages of these units' parts are kept."""

@@ -67,6 +67,11 @@ class Desk:
         self._mine: set[bytes] = set()
         self._left = False
 
+    @property
+    def left(self) -> bool:
+        """Whether the call is over."""
+        return self._left
+
     def claim(self, wanted: Mapping[int, bytes]) -> set[int]:
         """Say what is about to be bought; return the units that others are buying already.
 

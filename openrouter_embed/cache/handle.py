@@ -159,19 +159,24 @@ _OURS: set[Identity | None] = set()
 """Files that were opened as ours by this process."""
 _INHERITED: list[object] = []
 _held: list[Handle] = []
+_forking: Final = threading.Lock()
+"""Of several threads that fork at once: each lets go of what it held, and of nothing else."""
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     _held.extend(handle for handle in list(_HANDLES) if handle.before_fork())
 
 
 def _after_fork_in_parent() -> None:
     while _held:
         _held.pop().after_fork_in_parent()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
     _held.clear()
+    _forking.release()
     for handle in list(_HANDLES):
         handle.after_fork_in_child()
 

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Nothing here raises what a store raises: a call goes on without it, and says so once.
-- What is to be written is copied and queued, never written by the caller's thread or event loop.
+- What is to be written is copied and queued, and written by the caller's thread or event loop only
+  where the system gives no other.
 - The queue is bounded: `congested` says when calls should buy no more until it is shorter.
 - A call waits for its own writes before it ends, so that what it bought is in the store by then.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import operator
 import os
 import threading
 import weakref
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from openrouter_embed.cache.ahead import ahead
+from openrouter_embed.cache.ahead import ahead, started
 from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
 from openrouter_embed.clock import monotonic
@@ -182,12 +184,11 @@ class Keeper:
             self._queue.append(work)
             self._bytes += work.vectors.nbytes
             self.issued += 1
-            if not self._running:
-                self._running = True
-                name = "openrouter-embed-cache"
-                threading.Thread(target=self._loop, name=name, daemon=True).start()
+            ticket, idle, self._running = self.issued, not self._running, True
             self._change.notify_all()
-            return self.issued
+        if idle and not started(lambda: self._loop(LINGER), "openrouter-embed-cache"):
+            self._loop(0.0)  # what was bought is worth the caller's time
+        return ticket
 
     def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> None:
         """Wait until what a ticket stands for is in the store, or cannot be."""
@@ -213,12 +214,12 @@ class Keeper:
             self._waiting.add(wake)
         return self._bytes > MOST_QUEUED
 
-    def _loop(self) -> None:
+    def _loop(self, linger: float) -> None:
         change = self._change
         while True:
             with change:
                 if not self._queue:
-                    change.wait(LINGER)
+                    change.wait(linger)
                 if not self._queue:
                     self._running = False
                     return
@@ -277,9 +278,10 @@ def _is_sound(found: Any, count: int) -> bool:
         rows = found.vectors
         return bool(
             rows.ndim == 2
+            and rows.shape[1]
             and rows.dtype == np.float32
-            and len(rows) == len(found.at)
-            and all(0 <= at < count for at in found.at)
+            and len(rows) == len(found.at) == len(set(found.at))
+            and all(0 <= operator.index(at) < count for at in found.at)
             and np.isfinite(rows).all()
         )
     return False

@@ -13,7 +13,7 @@ import os
 import pathlib
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from openrouter_embed import tables
@@ -101,11 +101,15 @@ def _add_cache(parser: argparse.ArgumentParser, says: str) -> None:
 # ------------------------------------------------------------------ submit
 
 
+_WORDS: Final = {"save_to": "--job", "batch": "batch status"}
+"""What the command calls what the package calls otherwise."""
+
+
 def _submit(options: argparse.Namespace) -> int:
     from openrouter_embed.batch import files  # noqa: PLC0415 - loads numpy
     from openrouter_embed.client import EmbeddingClient  # noqa: PLC0415 - as above
 
-    with speaking({"save_to": "--job", "batch": "batch status"}):
+    with speaking(_WORDS):
         files.check_free(options.job)
     role = None if options.role == "none" else options.role
     texts = read_texts(options.file, options.field)
@@ -116,7 +120,8 @@ def _submit(options: argparse.Namespace) -> int:
     }  # fmt: skip
     with EmbeddingClient(options.model, **settings) as client, _remembering(options.job):
         _announce(client, texts, role)
-        job = client.submit(texts, role=role, save_to=options.job)
+        with speaking(_WORDS):
+            job = client.submit(texts, role=role, save_to=options.job)
     _tell_submitted(job, options)
     return 0
 
@@ -133,12 +138,13 @@ def _remembering(path: str) -> Generator[None]:
     """Say where that is which was handed in before something went wrong."""
     try:
         yield
-    except (EmbeddingError, KeyboardInterrupt):
+    except (EmbeddingError, KeyboardInterrupt) as error:
         if _has_batches(path):
             said = f"What was handed in before that is in {path}."
             print(f"{wrapped(said)}\n{_next(path, 'status')}", file=sys.stderr)
-        elif os.path.isfile(path):  # noqa: PTH113 - as it was typed
-            os.unlink(path)  # noqa: PTH108 - as above
+        elif not isinstance(error, ConfigurationError):  # then it may be another's
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - as it was typed
         raise
 
 
@@ -180,13 +186,18 @@ def _status(options: argparse.Namespace) -> int:
     with _found(options.job, None) as job:
         try:
             job.refresh()
-            job.save(options.job)
+            _save(job, options.job)
         except TransportError as error:
             said = wrapped(f"{error.message} This is how the job was last seen.")
             print(paint(said, "yellow", stream=sys.stderr), file=sys.stderr)
             status = 1
         print(json.dumps(_record(job), indent=2) if options.json else _told(job, options.job))
     return status
+
+
+def _save(job: BatchJob, path: str) -> None:
+    with speaking(_WORDS):
+        job.save(path)
 
 
 @contextmanager
@@ -250,7 +261,7 @@ def _fetch(options: argparse.Namespace) -> int:
             _wait(job, options.job)
         else:
             job.refresh()
-        job.save(options.job)
+        _save(job, options.job)
         if not job.done:
             raise BatchError(
                 f"The job is not finished: {job.status}. Wait for it with `--wait`, or ask again "

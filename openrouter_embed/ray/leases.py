@@ -49,15 +49,10 @@ class LeasedLedger(Ledger):
         if super().reserve(amount):
             return True
         with self._asking:
-            needed = self.most(amount)
-            lease = self._ask(
-                Wish(
-                    spent=self.spent,
-                    held=self.most(self.held),
-                    needed=needed,
-                    wanted=AHEAD * needed,
-                )
-            )
+            with self._lock:  # both of one moment: what is settled goes from one to the other
+                spent, held, needed = self.spent, self.most(self.held), self.most(amount)
+            wanted = AHEAD * needed
+            lease = self._ask(Wish(spent=spent, held=held, needed=needed, wanted=wanted))
             self.limit = lease.limit
             self._others = lease.others
             self._spent_by_all = lease.spent
@@ -70,8 +65,9 @@ class LeasedLedger(Ledger):
             tell: Is told USD spent and USD held, while nobody can lease.
         """
         with self._asking:
-            spent, held = self.spent, self.most(self.held)
-            self.limit = spent + held
+            with self._lock:  # nothing may be set aside that is being given back
+                spent, held = self.spent, self.most(self.held)
+                self.limit = spent + held
             tell(spent, held)
 
     def refusal(self, amount: float) -> BudgetExceededError:

@@ -26,6 +26,7 @@ from openrouter_embed import (
     ImageInput,
     SQLiteCache,
 )
+from openrouter_embed.cache import keeper
 
 PIXEL = ImageInput.from_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
 
@@ -217,6 +218,18 @@ def test_an_average_of_parts_is_kept_apart_from_whole_texts(make, em, path):
         make(cache=path).embed([long])
 
 
+def test_an_estimate_knows_averages_of_parts(make, path):
+    long = "a long text that goes on and on. " * 1500
+    client = make(cache=path, long_input="split")
+    before = client.estimate([long, "short"])
+    client.embed([long])
+    after = client.estimate([long, "short"])
+    assert (before.inputs, after.inputs) == (2, 1)
+    assert after.tokens == make().estimate(["short"]).tokens
+    assert make(cache=path, long_input="truncate").estimate([long]).inputs == 1
+    assert make(cache=path).estimate([long]).inputs == 1
+
+
 def test_hosts_are_told_and_the_first_is_kept_to(make, em, path):
     first = make(cache=path).embed(texts(3))
     second = make(cache=path).embed(texts(3))
@@ -244,6 +257,27 @@ def test_a_store_of_ones_own_works(make, em):
     assert np.array_equal(client.embed(texts(5)).vectors, first.vectors)
     assert em.stats.requests == 0
     assert len(store.rows) == 5
+
+
+def test_positions_of_a_store_of_ones_own_may_be_any_range(make):
+    class Store:
+        def __init__(self):
+            self.rows = {}
+
+        def get(self, keys):
+            at = [position for position, key in enumerate(keys) if key in self.rows]
+            step = at[1] - at[0] if len(at) > 1 else 2
+            run = range(at[0], at[-1] + 2, step) if at else ()
+            return [Found(run, np.array([self.rows[keys[p]] for p in run]))] if at else []
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            self.rows |= dict(zip(keys, vectors, strict=True))
+
+    right = make().embed(texts(6)).vectors
+    for step in (2, 3, 6):
+        client = make(cache=Store())
+        client.embed(texts(6)[::step])
+        assert np.allclose(client.embed(texts(6)).vectors, right, atol=1e-6)
 
 
 # ---------------------------------------------------------------------- calls at the same time
@@ -291,6 +325,36 @@ async def test_if_the_first_is_cancelled_the_second_buys(emulate, path):
         result = await second
     assert result.usage.cache_hits == 0
     assert len(result) == 5
+
+
+async def test_a_call_that_is_cancelled_reads_no_further(emulate, monkeypatch):
+    monkeypatch.setattr(keeper, "AT_ONCE", 10)
+    asked, reached, go_on = [], threading.Event(), threading.Event()
+
+    class Store:
+        def get(self, keys):
+            asked.append(len(keys))
+            if len(asked) == 3:
+                reached.set()
+                assert go_on.wait(10)
+            return [Found(range(len(keys)), np.ones((len(keys), 1536), np.float32))]
+
+        def put(self, keys, vectors, *, host="", replace=False):
+            raise AssertionError
+
+    em = emulate()
+    store = Store()
+    async with AsyncEmbeddingClient(
+        SMALL, api_key="k", base_url=em.base_url, cache=store
+    ) as client:
+        call = asyncio.create_task(client.embed(texts(300)))
+        assert await asyncio.to_thread(reached.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go_on.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert len(asked) < 8
 
 
 async def test_if_the_first_fails_the_second_is_not_held_up(emulate, path):

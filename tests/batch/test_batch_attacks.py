@@ -9,9 +9,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from batch_faces import SMALL
 
 from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient
-from openrouter_embed.batch import api, submitting
+from openrouter_embed.batch import api, files, submitting
 from openrouter_embed.emulator.batch_answers import BatchItem
 from openrouter_embed.errors import (
     BatchError,
@@ -223,6 +224,84 @@ def test_a_file_of_a_job_that_is_paid_for_is_not_replaced(make, em, tmp_path):
     with pytest.raises(ConfigurationError, match=r"job\.json"):
         client.submit(["more"], save_to=place)
     assert (place.read_bytes(), em.batches.ids) == (content, before)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_two_programs_that_begin_one_file_at_once_one_pays(
+    make, em, tmp_path, monkeypatch, stale
+):
+    place, look = tmp_path / "job.json", submitting._with_following
+    before = em.batches.ids
+    if stale:
+        place.touch()
+    begun = []
+
+    def meanwhile(*arguments):
+        if not begun:
+            begun.append(True)
+            with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url) as other:
+                begun.append(other.submit(["more"], save_to=place))
+        return look(*arguments)
+
+    monkeypatch.setattr(submitting, "_with_following", meanwhile)
+    with pytest.raises(ConfigurationError, match="another program"):
+        make().submit(TEXTS, save_to=place)
+    assert new_since(em, before) == [*begun[1].ids]
+    assert json.loads(place.read_bytes()) == begun[1].to_dict()
+    assert [each.name for each in tmp_path.iterdir()] == ["job.json"]
+
+
+def test_a_file_that_was_put_there_after_the_first_look_is_not_replaced(
+    make, em, tmp_path, monkeypatch
+):
+    place, write = tmp_path / "job.json", files.SaveTo.write
+    before = em.batches.ids
+
+    def late(self, record):
+        monkeypatch.undo()
+        with EmbeddingClient(SMALL, api_key="k", base_url=em.base_url) as other:
+            other.submit(["more"], save_to=place)
+        return write(self, record)
+
+    monkeypatch.setattr(files.SaveTo, "write", late)
+    with pytest.raises(ConfigurationError, match="handed in"):
+        make().submit(TEXTS, save_to=place)
+    assert len(new_since(em, before)) == 1
+
+
+def test_a_file_that_was_removed_meanwhile_is_written_anew(make, em, tmp_path, monkeypatch):
+    place, look = tmp_path / "job.json", submitting._with_following
+
+    def meanwhile(*arguments):
+        place.unlink()
+        return look(*arguments)
+
+    monkeypatch.setattr(submitting, "_with_following", meanwhile)
+    job = make().submit(TEXTS, save_to=place)
+    assert json.loads(place.read_bytes()) == job.to_dict()
+
+
+def test_who_knows_fewer_batches_of_a_job_does_not_replace_its_file(
+    make, em, tmp_path, monkeypatch
+):
+    """A look at a job while it is handed in would take the batches that came since out of it."""
+    monkeypatch.setattr(api, "MAX_REQUESTS", 2)
+    place, client = tmp_path / "job.json", make()
+    job = client.submit(TEXTS, save_to=place)
+    assert len(job.ids) == 2
+    whole = place.read_bytes()
+    early = job.to_dict()
+    early["batches"][1] |= {"id": None, "status": "submitting"}
+    for batches in (early["batches"], early["batches"][:1]):
+        seen = client.batch(early | {"batches": batches})
+        with pytest.raises(ConfigurationError, match="does not know"):
+            seen.save(place)
+        assert place.read_bytes() == whole
+    client.batch(place).wait().save(place)
+    assert client.batch(place).done
+    again = client.submit(TEXTS)
+    again.save(place)
+    assert json.loads(place.read_bytes()) == again.to_dict()
 
 
 # ------------------------------------------------------------------ secrets

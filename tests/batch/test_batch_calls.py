@@ -190,11 +190,11 @@ def test_a_file_that_cannot_be_written_keeps_anything_from_being_sent(make, em, 
 def test_a_disk_that_fails_later_costs_no_batch(make, tmp_path, monkeypatch):
     write, times = files.write, []
 
-    def fails(record, path):
+    def fails(record, path, look):
         times.append(path)
         if len(times) > 1:
             raise OSError(28, "No space left on device")
-        write(record, path)
+        write(record, path, look)
 
     monkeypatch.setattr(files, "write", fails)
     with pytest.warns(UserWarning, match="No space left"):

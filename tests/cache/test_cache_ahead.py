@@ -67,6 +67,19 @@ def test_without_a_thread_the_steps_are_done_all_the_same(monkeypatch):
     assert list(ahead(lambda step: step * 2, [1, 2, 3])) == [2, 4, 6]
 
 
+def test_ctrl_c_while_the_thread_starts_leaves_none_behind(monkeypatch):
+    start = room.threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room.threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(ahead(lambda step: step, [1, 2, 3]))
+    assert ended()
+
+
 def test_a_store_is_read_in_portions_and_every_vector_is_right(tmp_path, monkeypatch):
     monkeypatch.setattr(keeper, "AT_ONCE", 100)
     with SQLiteCache(tmp_path / "c.sqlite") as cache:

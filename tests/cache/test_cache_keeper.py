@@ -85,6 +85,20 @@ def test_writing_is_done_by_another_thread_from_copies(keeper, store):
     assert threading.current_thread() not in store.writers
 
 
+def test_where_the_system_gives_no_thread_the_caller_writes(keeper, store, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        ticket = offer(keeper, range(3))
+        assert keeper.settled(ticket)
+    assert store.writers == {threading.current_thread()}
+    keeper.wait(offer(keeper, range(3, 6)))
+    assert got(keeper, range(6)) == set(range(6))
+    assert len(store.writers) == 2
+
+
 def test_one_thread_writes_and_goes_when_it_has_nothing_to_do(keeper, store, monkeypatch):
     monkeypatch.setattr(module, "LINGER", 0.01)
     for start in range(0, 50, 5):
@@ -150,6 +164,9 @@ def test_no_message_holds_what_a_foreign_exception_says(keeper, store):
 WRONG = {
     "too many positions": Found([0, 1, 2], vectors([0])),
     "positions beyond the keys": Found([7], vectors([0])),
+    "positions that are no whole numbers": Found([0.0], vectors([0])),
+    "one position twice": Found([0, 0], vectors([0, 0])),
+    "no columns": Found([0], np.zeros((1, 0), np.float32)),
     "no matrix": Found([0], np.zeros(3, np.float32)),
     "no float32": Found([0], np.zeros((1, 3))),
     "not finite": Found([0], np.full((1, 3), np.nan, np.float32)),

@@ -14,6 +14,7 @@ import pytest
 from cache_world import fill, right, run
 
 from openrouter_embed import SQLiteCache
+from openrouter_embed.cache import handle
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes as POSIX has them")
 
@@ -197,6 +198,38 @@ print(len(right(cache, range(9))))
 """
     (out,) = outputs([start(code, path)])
     assert out.split() == ["17", "9"]
+
+
+def test_threads_that_fork_at_once_let_go_of_what_is_theirs(path, monkeypatch):
+    """One that let go of what the other had just taken would leave it locked for ever."""
+    taken, over, errors = threading.Event(), threading.Event(), []
+
+    class Watched(handle.Handle):
+        def after_fork_in_parent(self):
+            super().after_fork_in_parent()
+            if threading.current_thread() is not second:
+                taken.wait(0.3)
+
+    def take():
+        taken.set()
+        over.wait(10)
+
+    def fork(then):
+        try:
+            handle._before_fork()
+            then()
+            handle._after_fork_in_parent()
+        except RuntimeError as error:
+            errors.append(error)
+
+    watched = Watched(str(path), read_only=False)
+    monkeypatch.setattr(handle, "_HANDLES", {watched})
+    second = threading.Thread(target=fork, args=(take,))
+    fork(second.start)
+    over.set()
+    second.join(10)
+    assert errors == []
+    assert watched._lock.acquire(blocking=False)
 
 
 def test_a_child_uses_the_cache_of_its_parent(path):

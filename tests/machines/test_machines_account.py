@@ -87,6 +87,31 @@ def test_a_ledger_asks_once_for_many_requests():
     assert len(asked) == 1
 
 
+def test_nothing_is_set_aside_while_it_is_given_back():
+    account, told = Account(1000.0), []
+
+    class Slow(LeasedLedger):
+        """Another thread sends a request in the middle of giving back."""
+
+        other = None
+
+        def most(self, amount):
+            if told and self.other is None:
+                self.other = threading.Thread(target=self.reserve, args=(1.0,))
+                self.other.start()
+                self.other.join(0.2)
+            return super().most(amount)
+
+    one = Slow(1000.0, lambda wished: account.lease("a", wished, 0.0))
+    assert one.reserve(1.0)
+    one.settle(1.0, 1.0)
+    told.append(True)
+    one.give_back(lambda spent, held: told.append((spent, held)))
+    one.other.join()
+    assert told[1] == (1.0, 0.0)
+    assert one.spent + one.most(one.held) <= one.limit
+
+
 def test_a_ledger_that_gets_nothing_says_what_all_have_spent():
     account = Account(10.0)
     first, second = ledger(account, "a", 10.0), ledger(account, "b", 10.0)

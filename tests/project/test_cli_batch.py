@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from openrouter_embed import EmbeddingClient, EmbeddingResult
+from openrouter_embed.batch import api, submitting
+from openrouter_embed.batch.job import BatchJob
 from openrouter_embed.commands import cli
 from openrouter_embed.emulator import BatchItem, Emulator
 
@@ -66,6 +68,41 @@ def test_a_file_is_handed_in_looked_at_and_fetched(emulator, capsys):
     assert "\nVectors: openrouter-embed batch fetch job.json\n" in finished
     assert fetched.startswith("3 vectors of 1,536 components in job.npz\nBought: ")
     np.testing.assert_allclose(EmbeddingResult.load("job.npz").vectors, right(), atol=1e-6)
+
+
+def test_a_look_while_batches_are_handed_in_takes_none_out_of_the_file(
+    emulator, capsys, monkeypatch
+):
+    monkeypatch.setattr(api, "MAX_REQUESTS", 2)
+    submit()
+    place, refresh = pathlib.Path("job.json"), BatchJob.refresh
+    whole = json.loads(place.read_bytes())
+    place.write_text(json.dumps(whole | {"batches": whole["batches"][:1]}))
+
+    def meanwhile(job):
+        place.write_text(json.dumps(whole))
+        return refresh(job)
+
+    monkeypatch.setattr(BatchJob, "refresh", meanwhile)
+    assert cli.main(["batch", "status", "job.json"]) == 1
+    assert "Read it again by `batch status`" in capsys.readouterr().err
+    assert json.loads(place.read_bytes()) == whole
+
+
+def test_who_comes_second_leaves_the_file_of_the_first(emulator, capsys, monkeypatch):
+    look, place = submitting._with_following, pathlib.Path("job.json")
+
+    def meanwhile(*arguments):
+        if not place.with_suffix(".mine").exists():
+            place.rename(place.with_suffix(".mine"))
+            place.write_bytes(place.with_suffix(".mine").read_bytes())
+        return look(*arguments)
+
+    monkeypatch.setattr(submitting, "_with_following", meanwhile)
+    assert submit() == 1
+    assert "`--job` names job.json, where another program" in capsys.readouterr().err
+    assert place.exists()
+    assert emulator.batches.ids == []
 
 
 def test_with_a_cache_the_vectors_go_there_and_nothing_is_bought_afterwards(emulator, capsys):
