@@ -12,6 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from openrouter_embed import EmbeddingError, InvalidResponseError
+from openrouter_embed.adapting import restate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,8 +120,8 @@ def _renumber(
     """Bring an error about the inputs that were sent into terms of those that were asked for."""
     if list(items) == list(missing):
         return
-    error.message += " (Positions count the distinct inputs that were not in the cache.)"
-    error.args = (error.message,)
+    said = f"{error.message} (Positions count the distinct inputs that were not in the cache.)"
+    restate(error, said)
     if error.result is not None:
         error.result = _spread(error.result, items, missing, found)
 

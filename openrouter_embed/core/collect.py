@@ -17,6 +17,7 @@ from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
+from openrouter_embed.guard import restate
 from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage, is_unit
 
@@ -271,8 +272,7 @@ class Collector:
         if self.plan.count > 1:
             shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
             failed = f"{len(bad)} of {self.plan.count} inputs {what} (index {shown})"
-            error.message = f"{failed}: {error}"
-            error.args = (error.message,)
+            restate(error, f"{failed}: {error}")
         return error
 
     def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
