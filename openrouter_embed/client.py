@@ -712,4 +712,4 @@ class _View(AsyncEmbeddingClient):
     """The asynchronous face of a synchronous client, which owns the engine."""
 
     async def aclose(self) -> None:
-        await self._engine.connections.close_lanes()
+        await self._engine.connections.close_aiohttp()

@@ -316,7 +316,7 @@ def _limited(request: Request, attempt: Attempt, inbox: Inbox, limiter: Any) -> 
     try:
         limiter.acquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
-        return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+        return shared.limiter_failed(error)
     if attempt.aborted:
         return Fault(FaultKind.TIMEOUT, "The call had ended before the limiter let it through.")
     inbox.put((request.id, None))

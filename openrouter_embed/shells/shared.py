@@ -90,6 +90,11 @@ def fault_of(
     return found or fault(kind or FaultKind.LOCAL, host, stale=stale, proxied=proxied)
 
 
+def limiter_failed(error: Exception) -> Fault:
+    """Make a fault of what the user's limiter raised, told by its type alone."""
+    return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+
+
 def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:
     """Return the kind of a library's exception; `None` if no type in its chain is known."""
     chain = list(_linked(error))

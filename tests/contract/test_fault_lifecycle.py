@@ -65,7 +65,7 @@ def test_e1_a_client_made_outside_a_loop_serves_one_loop_after_another():
             assert result.tolist() == [vector(TEXT)]
         assert server.connections == 3
         assert (
-            len(client._engine.connections.aiohttp._lanes) == 1
+            len(client._engine.connections.aiohttp._sessions) == 1
         )  # those of closed loops are dropped
         client._engine.close()
 
