@@ -65,7 +65,7 @@ def door(name):
 
 def settings(made):
     """What the client behind any door was told."""
-    inner = getattr(made, "_client", None) or getattr(made, "_link", None) or made
+    inner = getattr(made, "_client", None) or getattr(made, "_backend", None) or made
     return inner.settings
 
 
