@@ -294,7 +294,6 @@ def test_e7_a_pickled_client_takes_its_settings_but_not_the_key(monkeypatch):
         client.embed([TEXT])
         data = pickle.dumps(client)
         assert KEY.encode() not in data
-        monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
         with pickle.loads(data) as copy:
             assert copy.settings.base_url == server.url
             with pytest.raises(ConfigurationError, match="OPENROUTER_API_KEY"):

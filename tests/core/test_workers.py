@@ -14,7 +14,6 @@ import weakref
 import pytest
 
 from openrouter_embed import EmbeddingClient
-from openrouter_embed.emulator import Emulator
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.shells.workers import Workers
 
@@ -27,12 +26,6 @@ def workers():
     yield made
     made.close()
     assert not made.threads
-
-
-@pytest.fixture(scope="module")
-def em():
-    with Emulator(backend="hashed") as running:
-        yield running
 
 
 def test_ten_thousand_short_sends_need_few_threads(workers):

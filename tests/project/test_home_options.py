@@ -36,12 +36,6 @@ BODY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
-    for name in ("API_KEY", "API_BASE", "BASE_URL", "APP_URL", "APP_TITLE"):
-        monkeypatch.delenv(f"OPENROUTER_{name}", raising=False)
-
-
 @pytest.fixture(scope="module")
 def emulator():
     with Emulator(backend="hashed", api_key="right") as running:
