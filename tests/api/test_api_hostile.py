@@ -61,7 +61,7 @@ def unavailable():
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield hits, f"http://127.0.0.1:{server.server_port}/api/v1"
         server.shutdown()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pathlib
 import re
 
+import pytest
+
 import openrouter_embed
 from openrouter_embed.batch import api
 
 TEXT = (pathlib.Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_indexes_of_the_page_are_built_without_a_request(
     openrouter_emulator, tmp_path, monkeypatch
 ):

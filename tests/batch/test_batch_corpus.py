@@ -158,7 +158,7 @@ def long_answer():
     LongAnswer.keys = [api.key_name(at.to_bytes(32, "big")) for at in range(ROWS)]
     LongAnswer.vector = np.random.default_rng(0).standard_normal(1536).tolist()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), LongAnswer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/api/v1"
         server.shutdown()
 

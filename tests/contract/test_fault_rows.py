@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from fault_cases import CASES
 from fault_rows import DIFFERENT, NOT_APPLIED, ROWS, SIMULATED
 
@@ -42,6 +43,7 @@ def test_every_case_in_which_the_shells_differ_is_named():
     assert {case.id for case in CASES if case.on_requests} == DIFFERENT.keys()
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_documentation_are_up_to_date():
     script = HERE.parents[1] / "docs" / "generate.py"
     done = subprocess.run(

@@ -14,6 +14,7 @@ from openrouter_embed.commands import cli
 from openrouter_embed.emulator import Emulator, runner
 
 
+@pytest.mark.slow
 def test_demo_without_a_key_says_so_and_finds_the_right_answers_in_both_frameworks(capsys):
     assert cli.main(["demo", "--limit", "400"]) == 0
     out = capsys.readouterr().out
@@ -227,6 +228,7 @@ def test_the_package_can_be_run_as_a_module():
     assert done.stdout.strip() == __version__
 
 
+@pytest.mark.slow
 def test_serve_says_what_it_is_and_what_to_paste_and_ends_on_an_interrupt():
     code = "from openrouter_embed.commands.cli import main as m; raise SystemExit(m())"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "--verbose"]
