@@ -72,11 +72,11 @@ async def aparts_of(
     iterable: Iterable[Input] | AsyncIterable[Input],
 ) -> AsyncIterator[list[Input]]:
     """Do the same for an iterable that may be asynchronous."""
+    part: list[Input] = []
     if not isinstance(iterable, AsyncIterable):
         for part in parts_of(iterable):
             yield part
         return
-    part = []
     async for item in iterable:
         part.append(item)
         if len(part) == STREAM_INPUTS:
