@@ -68,6 +68,11 @@ MISTAKES: Final = (
         'EmbeddingClient("openai/gpt-4o").embed("a text")',
         "`openrouter-embed models` lists",
     ),
+    Mistake(
+        "the key stands where the model belongs",
+        'EmbeddingClient("sk-or-v1-fake")',
+        "the key as `api_key=`",
+    ),
     Mistake("no model is named", "OpenRouterEmbedding()", "Pass for example `model_name="),
     Mistake(
         "an option is misspelt",
@@ -82,7 +87,7 @@ MISTAKES: Final = (
     Mistake(
         "an option of the client is given to a call",
         'client.embed("a text", max_concurrency=8)',
-        "given to the client",
+        "pass it where the object is made",
     ),
     Mistake(
         "an option is changed later",
@@ -112,6 +117,16 @@ MISTAKES: Final = (
         "a mapping instead of its text",
         'client.embed([{"text": "a text"}])',
         "pass the text itself, such as `d['text']`",
+    ),
+    Mistake(
+        "a chain's dict instead of the question",
+        'OpenRouterEmbeddings(model, api_key=key).embed_query({"question": "a text"})',
+        "`itemgetter('question') | retriever`",
+    ),
+    Mistake(
+        "several queries instead of one",
+        'client.embed_query(["a text", "another"])',
+        "use `embed(texts, role='query')`",
     ),
     Mistake("a text is too long", 'client.embed("word " * 9000)', "Pass `long_input='split'`"),
     Mistake("an image as a string", "client.embed(data_url)", "use `ImageInput.from_url(...)`"),

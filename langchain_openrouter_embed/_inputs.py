@@ -7,6 +7,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from openrouter_embed import ConfigurationError, ImageInput
 from openrouter_embed.adapting import MediaInput, as_list, as_text, as_texts
 
@@ -26,6 +28,11 @@ def read_query(text: object) -> list[str]:
     Raises:
         ConfigurationError: It is not a string.
     """
+    if isinstance(text, Mapping):  # what a chain hands to a retriever, if it is not told otherwise
+        raise ConfigurationError(
+            f"`text` must be one string, not a {type(text).__name__}. Pass the text in it, such as "
+            "`d['question']`; in a chain `itemgetter('question') | retriever`."
+        )
     return [as_text(text, "text")]
 
 

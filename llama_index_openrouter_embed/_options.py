@@ -36,7 +36,13 @@ _CALLED: Final = {
 """The client's option → what messages call it here, unless it was written otherwise."""
 
 _BAR: Final = "A bar is asked for in the call: `get_text_embedding_batch(…, show_progress=True)`."
-_NO_OPTIONS: Final = dict.fromkeys(("show_progress_bar", "show_progress", "progress"), _BAR)
+_ROLES: Final = (
+    "Roles follow the method; for another task set `query_input_type` and `document_input_type`."
+)
+_NO_OPTIONS: Final = {
+    **dict.fromkeys(("show_progress_bar", "show_progress", "progress"), _BAR),
+    **dict.fromkeys(("input_type", "task_type", "task", "role", "mode"), _ROLES),
+}
 
 _OTHER_FORM: Final = frozenset({"provider", *ALIASES.values()})
 """Options that are serialized under another name, or in a form of their own."""
@@ -135,6 +141,23 @@ def spoken(given: Mapping[str, Any]) -> dict[str, str]:
     """Return what messages call the options: what was written, else LlamaIndex's name."""
     written = [name for name, value in given.items() if value is not None]
     return {**_CALLED, **{ALIASES.get(name, name): name for name in written}}
+
+
+def check_call(given: Iterable[str]) -> None:
+    """Refuse what a batch's caller wants of its vectors and would not get.
+
+    The base class takes any keyword and ignores it, for indexes and pipelines hand theirs on.
+
+    Raises:
+        ConfigurationError: One is an option that decides about vectors, or a role.
+    """
+    for name in given:
+        if name in VECTOR_OPTIONS:
+            raise ConfigurationError(
+                f"`{name}` is no option of a call: use `model_copy(update={{'{name}': …}})`."
+            )
+        if _NO_OPTIONS.get(name) is _ROLES:
+            raise ConfigurationError(f"`{name}` is no option of a call. {_ROLES}")
 
 
 def unknown(name: str, fields: Iterable[str]) -> ConfigurationError:

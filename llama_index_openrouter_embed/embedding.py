@@ -27,6 +27,7 @@ from llama_index_openrouter_embed._images import (
     read_parts,
 )
 from llama_index_openrouter_embed._object import OpenRouterObject
+from llama_index_openrouter_embed._options import check_call
 from llama_index_openrouter_embed._progress import bar
 from openrouter_embed import InvalidResponseError, Options
 from openrouter_embed.adapting import (
@@ -152,13 +153,14 @@ class OpenRouterEmbedding(OpenRouterObject):
         self,
         texts: list[str],
         show_progress: bool = False,
-        **kwargs: Any,  # noqa: ARG002 - the base class takes and ignores them
+        **kwargs: Any,
     ) -> list[Vector]:
         """Embed texts as documents: many requests at once, one vector per text, in order.
 
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
+        check_call(kwargs)
         texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size) as announcer,
@@ -173,13 +175,14 @@ class OpenRouterEmbedding(OpenRouterObject):
         self,
         texts: list[str],
         show_progress: bool = False,
-        **kwargs: Any,  # noqa: ARG002 - the base class takes and ignores them
+        **kwargs: Any,
     ) -> list[Vector]:
         """Embed texts as documents: many requests at once, one vector per text, in order.
 
         Raises:
             EmbeddingError: The call failed; `.result` holds what had arrived.
         """
+        check_call(kwargs)
         texts = as_texts(texts)
         with (
             self._announcer(texts, self.embed_batch_size, together=True) as announcer,

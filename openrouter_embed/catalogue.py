@@ -100,6 +100,8 @@ class KeyInfo:
     def __str__(self) -> str:
         return display.lines(display.facts_of_key(self))
 
+    _repr_pretty_ = display.as_printed
+
     def _repr_html_(self) -> str:
         return display.table(display.facts_of_key(self), "KeyInfo")
 
@@ -123,6 +125,8 @@ class Estimate:
     def __str__(self) -> str:
         facts = dict(display.facts_of_estimate(self))
         return f"{facts['inputs']} inputs, {facts['tokens']} tokens, {facts['cost']}"
+
+    _repr_pretty_ = display.as_printed
 
     def _repr_html_(self) -> str:
         return display.table(display.facts_of_estimate(self), "Estimate")

@@ -19,6 +19,7 @@ from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
 from openrouter_embed.guard import aguarded, guarded
+from openrouter_embed.listed import one_query
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.keywords import CallOptions, Options
 from openrouter_embed.options.signatures import spelled_out
@@ -275,7 +276,7 @@ class EmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return list(self.embed([text], role="query")[0])
+        return list(self.embed([one_query(text)], role="query")[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded
@@ -564,7 +565,7 @@ class AsyncEmbeddingClient(_Client):
         Raises:
             EmbeddingError: As `embed`.
         """
-        return list((await self.embed([text], role="query"))[0])
+        return list((await self.embed([one_query(text)], role="query"))[0])
 
     @spelled_out(CallOptions, per_call=True)
     @guarded

@@ -26,6 +26,11 @@ INDEXES: Final = 5
 """Failed inputs that are named by their index."""
 
 
+def as_printed(thing: object, printer: Any, cycle: bool) -> None:
+    """Show a thing in IPython's terminal as `print` does; a class's `_repr_pretty_`."""
+    printer.text("…" if cycle else str(thing))
+
+
 class Vector(list[float]):
     """One vector as a list of Python floats, which shows its first numbers instead of all."""
 
@@ -136,6 +141,8 @@ class ModelList(list["ModelInfo"]):
 
     def __str__(self) -> str:
         return tables.text_table(*self._cells())
+
+    _repr_pretty_ = as_printed
 
     def _repr_html_(self) -> str:
         return tables.html_table(*self._cells())

@@ -28,7 +28,7 @@ from openrouter_embed.notices import LOGGER, Herald, extras, warn
 from openrouter_embed.options.checks import AUTO, encodable
 from openrouter_embed.options.names import unknown_name
 from openrouter_embed.options.settings import Settings, make_settings
-from openrouter_embed.options.table import CALL_OPTIONS
+from openrouter_embed.options.table import CALL_OPTIONS, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -177,10 +177,7 @@ class Engine:
             self.settings.authorization()  # before a request is counted that cannot be sent
         for name in overrides:
             if name not in CALL_OPTIONS:
-                raise ConfigurationError(
-                    unknown_name("option of a call", name, CALL_OPTIONS)
-                    + " Options about connections, keys and concurrency are given to the client."
-                )
+                raise ConfigurationError(_no_call_option(name))
         return self.settings.replace(**overrides) if overrides else self.settings
 
     def job(
@@ -396,6 +393,16 @@ class Engine:
         """Do what `close` does, without blocking the event loop."""
         self._keeper = None
         await self.connections.aclose()
+
+
+def _no_call_option(name: str) -> str:
+    if name in OPTIONS:
+        return f"`{name}` is no option of a call: pass it where the object is made."
+    return unknown_name("option of a call", name, [*CALL_OPTIONS, *_OF_CALLS])
+
+
+_OF_CALLS: Final = ("role", "input_type", "on_error")
+"""What a call takes and the client does not."""
 
 
 def check_call(role: object, input_type: object, on_error: object) -> None:

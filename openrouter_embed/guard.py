@@ -50,6 +50,12 @@ def kind_of(value: object) -> str:
     return f"{type(value).__name__}{hint}"
 
 
+def a_kind_of(value: object) -> str:
+    """Return the same with its article."""
+    kind = kind_of(value)
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
 def _is_missing(value: object) -> bool:
     if value is None:
         return True

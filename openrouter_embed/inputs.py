@@ -21,7 +21,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.guard import bare, kind_of, printable
+from openrouter_embed.guard import a_kind_of, bare, kind_of, printable
 from openrouter_embed.listed import elements, text_hint, why_no_list
 from openrouter_embed.media import MAX_MEDIA_BYTES, MediaInput
 from openrouter_embed.options.checks import encodable
@@ -255,7 +255,7 @@ def read_inputs(inputs: object, refused: Refused | None = None) -> list[str | It
     elif isinstance(inputs, (str, Mapping, MediaInput)) or is_image(inputs):
         return [_read_item(cast("str | Mapping[str, object]", inputs), 0)]
     elif advice := why_no_list(inputs):
-        raise ConfigurationError(f"Cannot embed a {kind_of(inputs)}: {advice}.")
+        raise ConfigurationError(f"Cannot embed {a_kind_of(inputs)}: {advice}.")
     else:
         items = elements(inputs)
     if items and _is_token_id(items[0]):
@@ -325,7 +325,7 @@ def _read_item(item: object, at: int) -> str | Item:
     if callable(scalar):
         return _read_item(scalar(), at)
     raise ConfigurationError(
-        f"Input {at} is a {kind_of(item)}; inputs are strings, token ids, images or other media."
+        f"Input {at} is {a_kind_of(item)}; inputs are strings, token ids, images or other media."
         f"{text_hint(item)}"
     )
 
@@ -357,7 +357,7 @@ def _read_tokens(values: Sequence[object], at: int | None) -> Item:
     for value in values:
         if _is_flag(value) or not isinstance(value, Integral) or int(value) < 0:
             raise ConfigurationError(
-                f"{which} holds a {type(value).__name__} that is no token id: token ids are whole "
+                f"{which} holds {a_kind_of(value)} that is no token id: token ids are whole "
                 "numbers from 0 up, and a list may not mix them with anything else."
             )
         tokens.append(int(value))
@@ -384,7 +384,7 @@ def _read_parts(parts: Sequence[object], at: int) -> Item:
             raise ConfigurationError(f"Input {at} holds an empty text: leave that part out.")
         else:
             raise ConfigurationError(
-                f"Input {at} holds a {kind_of(part)}; the parts of a joint input are strings, "
+                f"Input {at} holds {a_kind_of(part)}; the parts of a joint input are strings, "
                 f"images and other media.{text_hint(part)}"
             )
     return _content(wire)

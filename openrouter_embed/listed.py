@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.guard import kind_of
+from openrouter_embed.guard import a_kind_of
 
 _FLAT: Final = "a list, even for one"
 
@@ -31,7 +31,7 @@ def as_list(values: object, name: str) -> list[Any]:
     """
     advice = why_no_list(values)
     if advice:
-        raise ConfigurationError(f"`{name}` must be a list, not a {kind_of(values)}: {advice}.")
+        raise ConfigurationError(f"`{name}` must be a list, not {a_kind_of(values)}: {advice}.")
     return elements(values)
 
 
@@ -48,8 +48,9 @@ def as_texts(texts: object, name: str = "texts") -> list[str]:
     found = as_list(texts, name)
     for at, text in enumerate(found):
         if not isinstance(text, str):
+            flat = " Pass one flat list." if _is_several(text) else ""
             raise ConfigurationError(
-                f"Text {at} is a {kind_of(text)}; texts are strings.{text_hint(text)}"
+                f"Text {at} is {a_kind_of(text)}; texts are strings.{flat or text_hint(text)}"
             )
     return cast("list[str]", found)
 
@@ -66,15 +67,34 @@ def as_text(text: object, name: str) -> str:
     """
     if isinstance(text, str):
         return text
-    raise ConfigurationError(
-        f"`{name}` must be one string, not a {kind_of(text)}.{text_hint(text)}"
-    )
+    more = " Pass one at a time." if _is_several(text) else text_hint(text)
+    raise ConfigurationError(f"`{name}` must be one string, not {a_kind_of(text)}.{more}")
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def one_query(text: Any) -> Any:
+    """Return one query, unless it is several.
+
+    Raises:
+        ConfigurationError: It is a list or an array of texts.
+    """
+    values: Any = text.tolist() if hasattr(text, "tolist") else text
+    if isinstance(values, (list, tuple)) and all(isinstance(one, str) for one in values):
+        raise ConfigurationError(
+            "`embed_query` takes one text: for several use `embed(texts, role='query')`."
+        )
+    return text
 
 
 def text_hint(value: object) -> str:
     """Return a sentence on where the text of this object is, if it is known to have one."""
     holder = _holder(value)
-    return f" Pass {holder}." if holder else ""
+    if holder:
+        return f" Pass {holder}."
+    return next((says for kind, says in _OF_KINDS if isinstance(value, kind)), "")
 
 
 def _holder(value: object) -> str:
@@ -87,6 +107,14 @@ _HOLDERS: Final = (
     ("read_text", "its `read_text()`"),
 )
 """An attribute that tells what an object is, and what holds its text."""
+
+
+_OF_KINDS: Final = (
+    (Mapping, " Pass the text in it, such as `d['text']`."),
+    ((bytes, bytearray), " Pass `data.decode()`."),
+    (int, " If it is meant as a text, pass `str(value)`."),
+)
+"""What is no text and may hold one, and how to get at it."""
 
 
 def elements(values: object) -> list[Any]:

@@ -90,6 +90,8 @@ class Usage:
         hits = f"{self.cache_hits:,} of {self.inputs:,} inputs from the cache"
         return ", ".join([*said, *([hits] if self.cache_hits else [])])
 
+    _repr_pretty_ = display.as_printed
+
     def _repr_html_(self) -> str:
         return display.table(display.facts_of_usage(self), "Usage")
 
@@ -247,6 +249,8 @@ class EmbeddingResult:
 
     def __str__(self) -> str:
         return display.lines(display.facts_of_result(self))
+
+    _repr_pretty_ = display.as_printed
 
     def _repr_html_(self) -> str:
         return display.table(display.facts_of_result(self), "EmbeddingResult")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -40,6 +41,8 @@ def save(result: EmbeddingResult, path: str | os.PathLike[str]) -> None:
         "failures": {str(at): _written(error) for at, error in result.failures.items()},
     }
     place = pathlib.Path(path)
+    if not place.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.parent))
     beside = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
     try:
         with beside.open("xb") as file:

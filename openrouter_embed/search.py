@@ -29,12 +29,17 @@ def similarity(a: Any, b: Any) -> NDArray[np.float32]:
     Raises:
         ConfigurationError: These are no vectors, or of different widths.
     """
-    left: Any = _rows("a", a)
-    right: Any = _rows("b", b)
+    return _cosines(("a", a), ("b", b))
+
+
+def _cosines(one: tuple[str, Any], other: tuple[str, Any]) -> NDArray[np.float32]:
+    """Return the cosines of two things, each under the name that the caller knows."""
+    left: Any = _rows(*one)
+    right: Any = _rows(*other)
     if left.shape[-1] != right.shape[-1]:
         raise ConfigurationError(
-            f"`a` has vectors of {left.shape[-1]} components, `b` of {right.shape[-1]}: only "
-            "vectors of one model and width can be compared."
+            f"`{one[0]}` has vectors of {left.shape[-1]} components, `{other[0]}` of "
+            f"{right.shape[-1]}: only vectors of one model and width can be compared."
         )
     turned: Any = _unit(right)
     cosines: NDArray[np.float32] = _unit(left) @ turned.T
@@ -49,8 +54,10 @@ def _rows(name: str, value: Any) -> Vectors:
     except (TypeError, ValueError):
         rows = np.zeros(0, dtype=np.float32)
     if rows.ndim not in (1, 2) or rows.shape[-1] == 0:
+        texts = " Embed a text first, for example by `client.embed_query(text)`."
         raise ConfigurationError(
             f"`{name}` must hold vectors: a result, a matrix, a list of vectors or one vector."
+            f"{texts if isinstance(value, str) else ''}"
         )
     return rows
 
@@ -79,7 +86,7 @@ def nearest(vectors: Vectors, query: Any, k: int) -> list[tuple[int, float]]:
             f"`query` must be one vector, not {len(asked)}: embed the query with "
             '`client.embed(text, role="query")`.'
         )
-    cosines = similarity(vectors, asked.reshape(-1))
+    cosines = _cosines(("vectors", vectors), ("query", asked.reshape(-1)))
     cosines = np.where(np.isnan(cosines), -np.inf, cosines)
     best = np.argsort(-cosines, kind="stable")[:k]
     return [(int(at), float(cosines[at])) for at in best if np.isfinite(cosines[at])]

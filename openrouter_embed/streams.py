@@ -13,7 +13,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.guard import kind_of
+from openrouter_embed.guard import a_kind_of
 from openrouter_embed.listed import why_no_list
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
     advice = why_no_list(iterable)
     if advice:
         raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not a {kind_of(iterable)}: {advice}. For one "
+            f"`stream` takes an iterable of inputs, not {a_kind_of(iterable)}: {advice}. For one "
             "input use `embed`."
         )
 
@@ -57,7 +57,7 @@ def check_part(part: Sequence[Input], start: int) -> None:
     first: object = part[0]
     if isinstance(first, Real):
         raise ConfigurationError(
-            f"Input {start} is a {kind_of(first)}: a stream's inputs are whole, token ids as lists."
+            f"Input {start} is {a_kind_of(first)}: a stream's inputs are whole, token ids as lists."
         )
 
 

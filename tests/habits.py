@@ -35,7 +35,7 @@ NO_LISTS = {
     "a set": (lambda: set(TEXTS), r"`sorted\(texts\)`"),
     "a dict": (lambda: {1: "one"}, r"`list\(d\.values\(\)\)`"),
     "None": (lambda: None, "a NoneType"),
-    "a number": (lambda: 5, "a int"),
+    "a number": (lambda: 5, "an int"),
     "one text": (lambda: "one", "a list, even for one"),
     "an async generator": (ticking, "async for text in texts"),
     "an array without a dimension": (lambda: np.array("x"), r"`\[array\.item\(\)\]`"),

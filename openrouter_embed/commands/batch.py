@@ -243,6 +243,8 @@ def _record(job: BatchJob) -> dict[str, Any]:
 
 
 def _fetch(options: argparse.Namespace) -> int:
+    if options.output and pathlib.PurePath(options.output).suffix.lower() in _NO_NPZ:
+        raise ConfigurationError("`--output` takes a file of numpy's: let its name end in `.npz`.")
     with _found(options.job, options.cache) as job:
         if options.wait:
             _wait(job, options.job)
@@ -258,6 +260,10 @@ def _fetch(options: argparse.Namespace) -> int:
         result = job.result(on_error="return")
     _keep(result, options)
     return _tell_failures(result)
+
+
+_NO_NPZ: Final = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".npy"})
+"""Endings that promise another form than the file has."""
 
 
 def _wait(job: BatchJob, path: str) -> None:

@@ -12,14 +12,16 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.commands.batch import add_batch
 from openrouter_embed.commands.caching import add_cache
 from openrouter_embed.commands.compare import add_compare, compare_on_corpus
 from openrouter_embed.commands.completion import add_completion
 from openrouter_embed.commands.listing import add_models
+from openrouter_embed.commands.parsers import Parser
 from openrouter_embed.errors import EmbeddingError
+from openrouter_embed.guard import speaking
 from openrouter_embed.options.key import KEY_VARIABLE
 from openrouter_embed.version import __version__
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with _telling_of_retries():
+        with _telling_of_retries(), speaking(_SPOKEN):
             status: int = options.run(options)
         sys.stdout.flush()
     except EmbeddingError as error:
@@ -48,6 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
+
+
+_SPOKEN: Final = {
+    "base_url": "OPENROUTER_API_BASE",
+    "dimensions": "--dimensions",
+    "documents": "FILE",
+    "max_cost": "--max-cost",
+    "queries": "--queries",
+}
+"""What a message calls an option of Python, and what it is called here."""
 
 
 @contextmanager
@@ -69,7 +81,7 @@ def _telling_of_retries() -> Generator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="openrouter-embed", description="OpenRouter embeddings for LangChain and LlamaIndex."
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -164,7 +176,8 @@ def _serve(options: argparse.Namespace) -> int:
         serve(options.host, options.port, behaviour, verbose=options.verbose)
     except (OSError, OverflowError) as error:
         where = f"{options.host}:{options.port}"
-        print(f"openrouter-embed: Cannot listen on {where}: {_reason(error)}", file=sys.stderr)
+        said = f"Cannot listen on {where}: {_reason(error)}. Try another `--port`."
+        print(f"openrouter-embed: {said}", file=sys.stderr)
         return 1
     return 0
 
@@ -172,4 +185,4 @@ def _serve(options: argparse.Namespace) -> int:
 def _reason(error: OSError | OverflowError) -> str:
     """Return what the system says, without asyncio's repetition of the address."""
     number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number and number > 0 else str(error)
+    return os.strerror(number) if number and number > 0 else str(error).rstrip(".")

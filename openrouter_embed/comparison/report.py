@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_embed import tables
+from openrouter_embed.display import as_printed
 from openrouter_embed.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ class Comparison:
         if len(set(short)) == len(short):  # what tells models apart stands after their maker
             rows = [[name, *row[1:]] for name, row in zip(short, rows, strict=True)]
         return head, rows
+
+    _repr_pretty_ = as_printed
 
     def _repr_html_(self) -> str:
         head, rows = self._cells(self._columns)

@@ -57,8 +57,8 @@ def make_tasks(documents: object, queries: object, relevant: object) -> list[Tas
         tasks.append(made)
     if not tasks:
         raise ConfigurationError(
-            "Nothing to compare by: pass `queries`, or documents of two sentences and more, of "
-            "which a test can be made."
+            "Nothing to compare by: pass `queries`, or documents of which a test can be made, at "
+            f"least two that differ, each of two sentences of {SHORTEST} characters and more."
         )
     return tasks
 

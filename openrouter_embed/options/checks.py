@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -49,6 +50,17 @@ def encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_model(name: str, value: object) -> str:
+    """Check a model's id, which a key may have been mistaken for."""
+    text = check_text(name, value)
+    if text.lower().startswith(("sk-", "bearer ")):
+        raise ConfigurationError(
+            f"`{name}` holds what looks like an API key: pass a model's id, and the key as "
+            "`api_key=`."
+        )
+    return text
 
 
 def check_text(name: str, value: object) -> str:
@@ -303,13 +315,19 @@ def check_base_url(name: str, value: object) -> str:
         raise ConfigurationError(f"`{name}` may not carry credentials: pass `api_key=`.")
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise ConfigurationError(f"`{name}` may not have a query or a fragment.")
-    if parts.path.endswith("/embeddings"):
-        raise ConfigurationError(f"`{name}` ends before `/embeddings`, for example at `/v1`.")
+    tail = next((tail for tail in _PATHS if parts.path.endswith(tail)), None)
+    if tail is not None:
+        raise ConfigurationError(
+            f"`{name}` must end before `{tail}`, for example at `/v1`: the path is added here."
+        )
     if parts.scheme == "http" and host not in LOOPBACK:
         warnings.warn(
             f"`{name}` is plain http: the key and every text travel unencrypted.", stacklevel=2
         )
     return url
+
+
+_PATHS: Final = ("/embeddings", "/chat/completions")
 
 
 def _split(url: str) -> SplitResult:
@@ -335,13 +353,25 @@ def check_cache(name: str, value: Any) -> object:
 
         return check_path(cast(object, value), name)
     methods = [getattr(value, method, None) for method in ("get", "put")]
-    if isinstance(value, (type, Mapping)) or not all(map(callable, methods)):
+    if isinstance(value, (type, Mapping)) or not all(map(callable, methods)) or not _takes(value):
         raise ConfigurationError(
             f"`{name}` must be the path of a file, an `SQLiteCache`, or a store with `get(keys)` "
-            "and `put(keys, vectors, host=, replace=)`."
+            "and `put(keys, vectors, host=, replace=)`. LangChain's stores go into "
+            "`CacheBackedEmbeddings`, LlamaIndex's into `embeddings_cache`."
         )
     store: object = value
     return store
+
+
+def _takes(store: Any) -> bool:
+    """Whether a store's `put` can be called as ours is: one of a framework cannot."""
+    try:
+        inspect.signature(store.put).bind([], [], host="", replace=False)
+    except TypeError:
+        return False
+    except ValueError:  # it does not tell
+        return True
+    return True
 
 
 def check_proxy(name: str, value: object) -> str | None:

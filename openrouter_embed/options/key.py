@@ -103,11 +103,17 @@ def check_key(value: object, origin: str) -> str:
     """
     text = value.strip() if isinstance(value, str) else ""
     if not text:
-        raise ConfigurationError(f"The API key from {origin} is empty or no string.")
+        raise ConfigurationError(
+            f"The API key from {origin} is empty or no string. Pass a key, or pass none and {_HOW}."
+        )
     if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
         raise ConfigurationError(
             f"The API key from {origin} stands in quotation marks, which would be sent along: "
             "remove them. (docker's `--env-file` keeps them.)"
+        )
+    if text.lower().startswith("bearer "):
+        raise ConfigurationError(
+            f"The API key from {origin} begins with `Bearer`, which is added here: leave it out."
         )
     if not all(33 <= ord(c) <= 126 for c in text):
         raise ConfigurationError(

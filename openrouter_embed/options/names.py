@@ -41,9 +41,9 @@ _ELSEWHERE: Final[tuple[tuple[str, str], ...]] = (
     ("max_concurrency", "max_parallel_requests n_jobs max_connections pool_size"),
     ("rate_limiter", "limiter"),
     ("limiter", "rate_limiter"),
-    ("long_input", "truncate truncation truncate_input auto_truncate"),
+    ("long_input", "truncate truncation truncate_input auto_truncate max_length max_seq_length"),
     ("empty", "skip_empty"),
-    ("normalize", "normalize_embeddings normalise normalized normalize_vectors"),
+    ("normalize", "normalize_embeddings normalise normalized normalize_vectors encode_kwargs"),
     ("max_cost", "budget max_budget cost_limit"),
     ("proxy", "openai_proxy proxies proxy_url http_proxy https_proxy"),
     ("ca_bundle", "verify ca_file cafile ssl_context ssl_cert verify_ssl ssl cert"),
@@ -57,7 +57,10 @@ _ELSEWHERE: Final[tuple[tuple[str, str], ...]] = (
 """The name here, and what others call it; of several the first that is accepted."""
 
 _NEEDLESS: Final = "Leave it out: it is not needed here."
-_ROLES: Final = "Roles follow the method; for another task pass `input_type` to the call."
+_ROLES: Final = (
+    "Roles follow the method, or `role` in a call of `embed`; for another task pass `input_type` "
+    "to the call."
+)
 _BAR: Final = (
     "A bar is asked for in the call: `embed(…, progress=True)`, or `show_progress=True` with "
     "LlamaIndex."
@@ -75,7 +78,7 @@ _ADVICE: Final[tuple[tuple[str, str], ...]] = (
     (_NEEDLESS, "project default_query extra_query device trust_remote_code cache_folder"),
     (_NEEDLESS, "convert_to_numpy convert_to_tensor retry_min_seconds retry_max_seconds"),
     (_NEEDLESS, "backoff_factor embedding_types output_dtype precision temperature max_tokens"),
-    (_ROLES, "input_type task_type task prompt_name embed_type"),
+    (_ROLES, "input_type task_type task prompt_name embed_type role mode"),
     (_BAR, "show_progress_bar show_progress progress"),
     (_RATES, "requests_per_minute tokens_per_minute requests_per_second rpm tpm rate_limit"),
     (_RATES, "limiter rate_limiter"),

@@ -104,7 +104,8 @@ class ProviderPreferences:
             return cls()
         if not isinstance(cast(object, value), Mapping):
             raise ConfigurationError(
-                f"`provider` is a {type(value).__name__}; pass `ProviderPreferences` or a mapping."
+                f"`provider` is a {type(value).__name__}; pass a mapping such as "
+                "`{'only': ['openai']}`, or `ProviderPreferences`."
             )
         names = [field.name for field in dataclasses.fields(cls)]
         for key in value:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openrouter_embed.errors import ConfigurationError
+from openrouter_embed.guard import speaking
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.key import (
     FROM_ENVIRONMENT,
@@ -141,7 +142,8 @@ def make_settings(
     given = {**from_environment(environ), **{k: v for k, v in options.items() if v is not None}}
     none = [k for k, v in options.items() if v is None and k in OPTIONS]
     unset = {name: None for name in none if OPTIONS[name].none_counts}
-    checked = _checked({**given, **unset})
+    with speaking({name: _variable(name, environ) for name in given if options.get(name) is None}):
+        checked = _checked({**given, **unset})
     if "model" not in checked:
         raise ConfigurationError(
             "Which model? Pass for example `model='openai/text-embedding-3-small'`."
@@ -154,11 +156,13 @@ def make_settings(
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the options that the environment sets; empty variables count as unset."""
-    told = {
-        name: next((environ[one] for one in row.variables if environ.get(one)), None)
-        for name, row in OPTIONS.items()
-    }
-    return {name: value for name, value in told.items() if value is not None}
+    told = {name: environ.get(_variable(name, environ)) for name in OPTIONS}
+    return {name: value for name, value in told.items() if value}
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    """Return the variable that sets an option; empty if none does."""
+    return next((one for one in OPTIONS[name].variables if environ.get(one)), "")
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class OptionTable:
     """Every option with its value; `Settings` adds what follows from them."""
 
     model: str = _for_call(
-        checks.check_text, "Model id as OpenRouter lists it.", default=dataclasses.MISSING
+        checks.check_model, "Model id as OpenRouter lists it.", default=dataclasses.MISSING
     )
     dimensions: int | None = _for_call(
         checks.check_maybe_count, "Width of the vectors; `None` is the model's own.", vectors=True

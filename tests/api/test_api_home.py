@@ -88,7 +88,7 @@ TABLES = {
     "a frozenset": (lambda: frozenset(TEXTS), "no order"),
     "a dict": (lambda: {1: "one"}, r"`list\(d\.values\(\)\)`"),
     "None": (lambda: None, r"NoneType \(a missing value"),
-    "a number": (lambda: 5, "a int"),
+    "a number": (lambda: 5, "an int"),
     "an array without a dimension": (lambda: np.array("x"), r"`\[array\.item\(\)\]`"),
     "a matrix of texts": (lambda: np.array([TEXTS]), r"`array\.ravel\(\)\.tolist\(\)`"),
     "a coroutine": (unawaited, "awaited first"),
@@ -123,7 +123,7 @@ def test_people_pass_an_async_generator_to_a_stream(make, em, face):
 
 
 def test_people_stream_one_array_of_token_ids(make, em):
-    with pytest.raises(ConfigurationError, match=r"Input 0 is a int: .* token ids as lists"):
+    with pytest.raises(ConfigurationError, match=r"Input 0 is an int: .* token ids as lists"):
         rows_of_a_stream(make(), [1, 2, 3])
     assert rows_of_a_stream(make(), [[1, 2], [3]]) == 2
 
@@ -183,7 +183,7 @@ BAD = {
     "NaN": (float("nan"), r"Input 1 is a float \(a missing"),
     "half of a pair": ("\ud83d", "Input 1 holds half of a surrogate pair"),
     "a data URL": ("data:image/png;base64,AAAA", "Input 1 is a `data:` URL"),
-    "a number": (5, "Input 1 is a int"),
+    "a number": (5, "Input 1 is an int"),
     "an empty list": ([], "Input 1 is an empty list"),
     "a record": ({"text": "a"}, "Input 1 is a mapping"),
     "a file that is not there": (pathlib.Path("no.png"), "Input 1: The image file `no.png` cannot"),
@@ -311,3 +311,10 @@ def test_a_variant_of_a_model_is_no_misspelling(make):
 def test_people_assign_an_option_of_a_client(make, option):
     with pytest.raises(ConfigurationError, match=f"`{option}` is fixed .* `client.settings`"):
         setattr(make().client, option, 3)
+
+
+@pytest.mark.parametrize("queries", [TEXTS, tuple(TEXTS), np.array(TEXTS), pd.Series(TEXTS)])
+def test_people_pass_several_queries_where_one_belongs(make, em, queries):
+    with pytest.raises(ConfigurationError, match=r"use `embed\(texts, role='query'\)`"):
+        make().embed_query(queries)
+    assert em.stats.requests == 0

@@ -240,7 +240,7 @@ WRONG_URLS = {
     "ftp://openrouter.ai": "must be an http",
     "https://": "must be an http",
     "https://openrouter.ai:99999": "must be an http",
-    "https://openrouter.ai/api/v1/embeddings": "ends before `/embeddings`",
+    "https://openrouter.ai/api/v1/embeddings": "end before `/embeddings`",
     "https://user:secret@openrouter.ai": "may not carry credentials",
     "https://openrouter.ai/api/v1?x=1": "query or a fragment",
     "https://openrouter.ai/api/v1#x": "query or a fragment",
@@ -316,9 +316,20 @@ def test_an_unknown_option_suggests_the_nearest(make, given, meant):
 
 @pytest.mark.parametrize("option", ["api_key", "base_url", "max_cost", "default_headers"])
 def test_options_of_connections_belong_to_the_client(make, em, option):
-    with pytest.raises(ConfigurationError, match="given to the client"):
+    with pytest.raises(ConfigurationError, match="pass it where the object is made"):
         make().embed(["a"], **{option: "x"})
     assert em.stats.requests == 0
+
+
+@pytest.mark.parametrize("name", ["roles", "on_errors"])
+def test_a_misspelt_option_of_a_call_leads_to_one_of_calls(make, name):
+    with pytest.raises(ConfigurationError, match=f"Did you mean `{name[:-1]}`"):
+        make().embed(["a"], **{name: "query"})
+
+
+def test_chat_s_path_is_no_base(make):
+    with pytest.raises(ConfigurationError, match="must end before `/chat/completions`"):
+        make(base_url="https://openrouter.ai/api/v1/chat/completions")
 
 
 CALL_WRONG = [

@@ -154,7 +154,7 @@ def test_queries_without_an_answer_are_left_out(where):
         (([A], DOCUMENTS, QUERIES), {"relevant": {"a": {1}}}, "`relevant` must say"),
         (([A], DOCUMENTS, QUERIES), {"relevant": {0: "1"}}, "`relevant` must say"),
         (([A], DOCUMENTS, QUERIES), {"relevant": {0: ()}}, "names no document for any query"),
-        (([A], ["short", "texts"]), {}, "Nothing to compare by"),
+        (([A], ["short", "texts"]), {}, "two that differ, each of two sentences of 20 characters"),
         (([A], DOCUMENTS, QUERIES), {"k": 0}, "`k` must be a whole number"),
         (([A], DOCUMENTS, QUERIES), {"dimension": 8}, "Did you mean `dimensions`"),
     ],

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from IPython.lib.pretty import pretty
 
 from openrouter_embed import (
     BadRequestError,
@@ -73,6 +74,13 @@ def test_a_notebook_gets_a_small_table(thing):
     assert html.startswith("<table>")
     assert html.count("<tr>") < 10
     assert "<script" not in html
+
+
+def test_ipython_in_a_terminal_shows_what_print_shows(result):
+    with Emulator(backend="hashed") as server:
+        models = EmbeddingClient.without_key("*", base_url=server.base_url).models()
+    for thing in (USAGE, result, models, Estimate(tokens=3, cost=0.06, inputs=1)):
+        assert pretty(thing) == str(thing)
 
 
 def test_a_notebook_escapes_what_a_server_said(result):

@@ -130,3 +130,8 @@ def test_a_later_versions_file_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_said_as_python_says_it(tmp_path):
     with pytest.raises(FileNotFoundError):
         EmbeddingResult.load(tmp_path / "none.npz")
+
+
+def test_a_folder_that_is_not_there_is_named_itself(result, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent'$"):
+        result.save(tmp_path / "absent" / "x.npz")

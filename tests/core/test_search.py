@@ -76,3 +76,13 @@ def test_a_row_of_zeros_is_quantized_to_zeros():
 def test_another_kind_is_refused():
     with pytest.raises(ConfigurationError, match="'int8' or 'binary'"):
         quantize(ROWS, "int4")
+
+
+def test_a_text_in_place_of_a_vector_is_told_to_be_embedded_first():
+    with pytest.raises(ConfigurationError, match=r"by `client.embed_query\(text\)`"):
+        nearest(np.eye(2, dtype=np.float32), "a text", 1)
+
+
+def test_a_query_of_another_width_is_called_a_query():
+    with pytest.raises(ConfigurationError, match=r"`vectors` has .* of 2 components, `query` of 3"):
+        nearest(np.eye(2, dtype=np.float32), [1.0, 2.0, 3.0], 1)

@@ -110,7 +110,7 @@ def test_aliases_can_be_used_for_one_call(role, call, make, emulator):
     ("override", "message"),
     [
         ({"dimension": 3}, "Did you mean `dimensions`"),
-        ({"api_key": "sk-x"}, "given to the client"),
+        ({"api_key": "sk-x"}, "where the object is made"),
         ({"role": "query"}, "the method decides"),
         ({"on_error": "return"}, "every vector or raise"),
         ({"timeout": 3.0, "request_timeout": 3.0}, "one option"),

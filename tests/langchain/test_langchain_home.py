@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 from habits import COLUMNS, NO_LISTS, TEXTS, sent
 from langchain_core.documents import Document
+from langchain_core.vectorstores import InMemoryVectorStore
 from PIL import Image
 from pydantic import BaseModel
 
@@ -147,3 +150,26 @@ def test_people_construct_one_with_a_key_of_its_own(adopt, emulator):
         )
     )
     assert len(embeddings.embed_query("a")) == 384
+
+
+async def test_people_hand_a_chain_s_dict_to_a_retriever(make, emulator):
+    retriever = InMemoryVectorStore(make()).as_retriever()
+    with pytest.raises(ConfigurationError, match=r"`itemgetter\('question'\) \| retriever`"):
+        retriever.invoke({"question": "one"})
+    with pytest.raises(ConfigurationError, match=r"such as `d\['question'\]`"):
+        await make().aembed_query({"question": "one"})
+    assert emulator.stats.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"one", "`data.decode()`"),
+        (5, "`str(value)`"),
+        ({"text": "one"}, "`d['text']`"),
+        (["one"], "one flat list"),
+    ],
+)
+def test_what_is_no_text_is_told_how_to_become_one(make, text, said):
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        make().embed_documents([text])

@@ -55,8 +55,8 @@ def test_every_block_of_the_page_runs_and_prints_what_it_says(
 
 
 def test_the_page_has_blocks_and_says_what_they_print():
-    assert len([*blocks()]) == 15
-    assert PAGE.count("#> ") == 13
+    assert len([*blocks()]) == 16
+    assert PAGE.count("#> ") == 14
 
 
 def test_the_block_about_failures_shows_what_arrived(make, capsys):

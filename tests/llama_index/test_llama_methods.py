@@ -477,3 +477,16 @@ async def test_both_sides_ask_for_the_same_width(make, emulator):
     await embedding.aget_text_embedding_batch(["z"])
     assert [request.body["dimensions"] for request in emulator.requests] == [32, 32, 32]
     await embedding.aclose()
+
+
+@pytest.mark.parametrize("option", ["dimensions", "input_type", "role", "query_prefix"])
+async def test_what_would_change_vectors_is_not_ignored_in_a_call(make, emulator, option):
+    with pytest.raises(ConfigurationError, match=f"`{option}` is no option of a call"):
+        make().get_text_embedding_batch(["a"], **{option: 4})
+    with pytest.raises(ConfigurationError, match=f"`{option}` is no option of a call"):
+        await make().aget_text_embedding_batch(["a"], **{option: 4})
+    assert emulator.stats.requests == 0
+
+
+def test_what_indexes_and_pipelines_hand_on_is_ignored_in_a_call(make):
+    assert len(make().get_text_embedding_batch(["a"], callback_manager=None, in_place=True)) == 1

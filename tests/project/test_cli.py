@@ -219,7 +219,10 @@ def test_a_port_in_use_is_one_line_on_stderr_and_status_1(capsys):
         port = emulator.base_url.split(":")[2].split("/")[0]
         assert cli.main(["serve", "--port", port]) == 1
     error = capsys.readouterr().err
-    assert error == f"openrouter-embed: Cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert error == (
+        f"openrouter-embed: Cannot listen on 127.0.0.1:{port}: Address already in use. "
+        "Try another `--port`.\n"
+    )
 
 
 def test_the_package_can_be_run_as_a_module():
@@ -250,3 +253,43 @@ def test_serve_says_what_it_is_and_what_to_paste_and_ends_on_an_interrupt():
 def test_serve_says_which_vectors_it_serves(backend, words, capsys):
     runner._announce("http://127.0.0.1:1/api/v1", backend)
     assert words in capsys.readouterr().err.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("compair texts.txt", "compare"),
+        ("embed texts.txt", "batch"),
+        ("batch sumbit", "submit"),
+        ("--verson", "--version"),
+        ("models --imgs", "--images"),
+        ("compare texts.txt --models a", "--model"),
+        ("batch submit texts.txt --model a --save-to job.json", "--job"),
+        ("batch fetch job.json --outptu x", "--output"),
+        ("compare texts.txt --model a --column=body", "--field"),
+    ],
+)
+def test_what_is_mistyped_leads_to_what_was_meant(typed, meant, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(typed.split())
+    assert caught.value.code == 2
+    assert f"did you mean `{meant}`?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed", ["models -x", "cache stats x.sqlite", "batch status", "models a b"]
+)
+def test_no_hint_is_given_where_there_is_none(typed, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(typed.split())
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_messages_call_options_as_the_command_line_does(tmp_path, monkeypatch, capsys):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("bread\n")
+    assert cli.main(["compare", str(texts), "--model", "baai/bge-m3"]) == 1
+    assert "pass `--queries`" in capsys.readouterr().err
+    monkeypatch.setenv("OPENROUTER_API_BASE", "127.0.0.1:8787")
+    assert cli.main(["models"]) == 1
+    assert "`OPENROUTER_API_BASE` must be an http(s) URL" in capsys.readouterr().err

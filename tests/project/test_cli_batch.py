@@ -135,7 +135,7 @@ def test_a_role_that_batches_do_not_take_can_be_left_out(emulator, capsys):
 
 def test_what_costs_more_than_was_allowed_is_not_handed_in(emulator, capsys):
     assert submit("--max-cost", "1e-9") == 1
-    assert "max_cost" in capsys.readouterr().err
+    assert "`--max-cost`" in capsys.readouterr().err
     assert emulator.batches.ids == []
     assert not pathlib.Path("job.json").exists()
 
@@ -344,3 +344,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(emulator):
     assert process.wait(30) == 141
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_an_ending_that_promises_another_form_is_refused(emulator, capsys):
+    assert submit() == 0
+    assert cli.main(["batch", "fetch", "job.json", "--output", "vectors.csv"]) == 1
+    assert "end in `.npz`" in capsys.readouterr().err

@@ -10,6 +10,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from langchain_core.stores import InMemoryByteStore
+from llama_index.core.ingestion import IngestionCache
+from llama_index.core.storage.kvstore import SimpleKVStore
 
 from langchain_openrouter_embed import OpenRouterEmbeddings
 from llama_index_openrouter_embed import OpenRouterEmbedding
@@ -212,6 +215,8 @@ BROUGHT = {
     "budget": "max_cost",
     "query_instruction_for_retrieval": "query_instruction",
     "dimension": "dimensions",
+    "encode_kwargs": "normalize",
+    "max_length": "long_input",
 }
 
 
@@ -226,6 +231,8 @@ TOLD = {
     "requests_per_minute": "paced by what the server bears",
     "zdr": "pass `provider={'zdr': …}`",
     "task": "Roles follow the method",
+    "role": "Roles follow the method",
+    "mode": "Roles follow the method",
     "tiktoken_enabled": "Leave it out",
     "models": "One client has one model",
 }
@@ -236,6 +243,39 @@ def test_people_bring_names_that_have_no_counterpart(door, brought):
     with pytest.raises(ConfigurationError) as caught:
         door(**{brought: 1})
     assert TOLD[brought] in str(caught.value)
+
+
+def test_llama_index_has_no_role_in_a_call_to_send_people_to():
+    with pytest.raises(ConfigurationError, match="set `query_input_type` and"):
+        OpenRouterEmbedding(SMALL, api_key="k", input_type="clustering")
+
+
+def test_people_pass_their_key_in_the_model_s_place_and_it_is_not_shown(name):
+    for key in ("sk-or-v1-fake", "Bearer sk-or-v1-fake"):
+        with pytest.raises(ConfigurationError, match="pass a model's id") as caught:
+            DOORS[name](key, api_key="k")
+        assert "fake" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("Bearer sk-or-v1-fake", "`Bearer`, which is added here"), ("", "Pass a key, or pass none")],
+)
+def test_people_pass_more_than_the_key_or_nothing(door, key, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        door(api_key=key)
+    assert "fake" not in str(caught.value)
+
+
+def test_people_pass_a_framework_s_store_for_a_cache(door):
+    for store in (SimpleKVStore(), IngestionCache(), InMemoryByteStore()):
+        with pytest.raises(ConfigurationError, match=r"LangChain's .* LlamaIndex's into"):
+            door(cache=store)
+
+
+def test_people_pass_a_host_s_name_for_preferences(door):
+    with pytest.raises(ConfigurationError, match=r"such as `\{'only': \['openai'\]\}`"):
+        door(provider="openai")
 
 
 def test_people_ask_llama_index_for_a_bar_where_the_call_has_one():
