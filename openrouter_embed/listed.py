@@ -81,8 +81,9 @@ def one_query(text: Any) -> Any:
     Raises:
         ConfigurationError: It is a list or an array of texts.
     """
-    values: Any = text.tolist() if hasattr(text, "tolist") else text
-    if isinstance(values, (list, tuple)) and all(isinstance(one, str) for one in values):
+    values: object = text.tolist() if hasattr(text, "tolist") else text
+    several = cast("list[object]", values) if isinstance(values, (list, tuple)) else [None]
+    if all(isinstance(one, str) for one in several):
         raise ConfigurationError(
             "`embed_query` takes one text: for several use `embed(texts, role='query')`."
         )
