@@ -24,12 +24,12 @@ from stand_in import text
 
 import openrouter_embed.shells.requests_shell as shell
 from openrouter_embed import EmbeddingClient, engine
-from openrouter_embed.core import codec, collect, edges, plan
+from openrouter_embed.core import bodies, codec, collect, edges
 
 COUNT, WIDTH = 10_000, 1536
 STAGES = (
     ("plan the call, estimate tokens", engine.Engine, "job"),
-    ("write request bodies", plan.BodyMaker, "make"),
+    ("write request bodies", bodies.BodyMaker, "make"),
     ("send and read (sockets, HTTP)", shell.RequestsTransport, "send"),
     ("cut the vectors out", edges, "cut"),
     ("parse what is between them", codec, "_parse"),

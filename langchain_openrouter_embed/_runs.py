@@ -18,7 +18,6 @@ from openrouter_embed.adapting import extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -50,12 +49,7 @@ class Run:
             self._run = _try(lambda: self._start(CallbackManager))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._run is not None:
             _try(lambda: self._end(error))
 
@@ -66,12 +60,7 @@ class Run:
             self._run = await _atry(lambda: self._start(AsyncCallbackManager))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._run is not None:
             await _atry(lambda: self._end(error))
 

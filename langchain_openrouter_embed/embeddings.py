@@ -486,8 +486,7 @@ class OpenRouterEmbeddings(Serializable, Embeddings):
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
-        await self._client.as_async().aclose()
-        await asyncio.to_thread(self._client.close)
+        await self._client.aclose()
 
     def __enter__(self) -> Self:
         return self

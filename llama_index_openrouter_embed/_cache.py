@@ -36,7 +36,7 @@ AT_ONCE: Final = 256
 _LOG = logging.getLogger("llama_index_openrouter_embed")
 
 
-class Shelf:
+class StoredVectors:
     """The part of a store that belongs to one space of vectors.
 
     Args:

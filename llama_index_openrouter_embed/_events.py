@@ -30,7 +30,6 @@ from openrouter_embed.adapting import of_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from llama_index.core.callbacks.base import CallbackManager
     from typing_extensions import Self
@@ -94,12 +93,7 @@ class Announcer:
         self._outer = _current.set(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         _current.reset(self._outer)
         if error is not None:
             self.result = getattr(error, "result", self.result)

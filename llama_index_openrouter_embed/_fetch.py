@@ -12,11 +12,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from openrouter_embed import EmbeddingError, InvalidResponseError
+from openrouter_embed.adapting import restate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from llama_index_openrouter_embed._cache import Item, Shelf, Vector
+    from llama_index_openrouter_embed._cache import Item, StoredVectors, Vector
     from openrouter_embed import AsyncEmbeddingClient, EmbeddingClient, EmbeddingResult
 
     Watched = Callable[[EmbeddingResult], EmbeddingResult]
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def fetch(
     client: EmbeddingClient,
     items: Sequence[Item],
-    shelf: Shelf | None,
+    stored: StoredVectors | None,
     watched: Watched,
     **call: Any,
 ) -> list[Vector]:
@@ -34,26 +35,26 @@ def fetch(
     Raises:
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
-    if shelf is None:
+    if stored is None:
         return watched(client.embed(items, lists=True, **call)).tolist()
-    found = shelf.read(items)
+    found = stored.read(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
             fresh = _table(missing, watched(client.embed(missing, lists=True, **call)))
         except EmbeddingError as error:
-            shelf.write(_arrived(missing, error.result))
+            stored.write(_arrived(missing, error.result))
             _renumber(error, items, missing, found)
             raise
-        shelf.write(fresh)
+        stored.write(fresh)
     return _in_order(items, found, fresh)
 
 
 async def afetch(
     client: AsyncEmbeddingClient,
     items: Sequence[Item],
-    shelf: Shelf | None,
+    stored: StoredVectors | None,
     watched: Watched,
     **call: Any,
 ) -> list[Vector]:
@@ -62,19 +63,19 @@ async def afetch(
     Raises:
         EmbeddingError: The call failed; `.result` holds what had arrived.
     """
-    if shelf is None:
+    if stored is None:
         return watched(await client.embed(items, lists=True, **call)).tolist()
-    found = await shelf.aread(items)
+    found = await stored.aread(items)
     missing = _missing(items, found)
     fresh: dict[Item, Vector] = {}
     if missing:
         try:
             fresh = _table(missing, watched(await client.embed(missing, lists=True, **call)))
         except EmbeddingError as error:
-            await shelf.awrite(_arrived(missing, error.result))
+            await stored.awrite(_arrived(missing, error.result))
             _renumber(error, items, missing, found)
             raise
-        await shelf.awrite(fresh)
+        await stored.awrite(fresh)
     return _in_order(items, found, fresh)
 
 
@@ -119,8 +120,8 @@ def _renumber(
     """Bring an error about the inputs that were sent into terms of those that were asked for."""
     if list(items) == list(missing):
         return
-    error.message += " (Positions count the distinct inputs that were not in the cache.)"
-    error.args = (error.message,)
+    said = f"{error.message} (Positions count the distinct inputs that were not in the cache.)"
+    restate(error, said)
     if error.result is not None:
         error.result = _spread(error.result, items, missing, found)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
 
-from llama_index_openrouter_embed._link import Link
+from llama_index_openrouter_embed._backend import Backend
 from llama_index_openrouter_embed._options import (
     ALIASES,
     ASSIGNABLE,
@@ -94,38 +94,38 @@ class OpenRouterObject(MultiModalEmbedding):
         default=None, exclude=True, description="LlamaIndex's rate limiter, asked per request."
     )
 
-    _link: Link = PrivateAttr()
+    _backend: Backend = PrivateAttr()
 
     def _assemble(self, given: dict[str, Any]) -> None:
         """Check the constructor's arguments, and make of them the client and the fields."""
         arguments = read_arguments(given, type(self).model_fields)
         names = spoken(given)
         with speaking(names):
-            link = Link(
+            backend = Backend(
                 arguments.client,
                 num_workers=arguments.framework.get("num_workers"),
                 rate_limiter=arguments.framework.get("rate_limiter"),
                 restored=_RESTORING.get(),
                 names=names,
             )
-        fields = {**_serialized(link.settings), **arguments.framework, **arguments.extra}
+        fields = {**_serialized(backend.settings), **arguments.framework, **arguments.extra}
         super().__init__(**fields)
-        self._link = link
+        self._backend = backend
 
     # ------------------------------------------------------------------ life
 
     @property
     def usage(self) -> Usage:
         """What all calls of this object have consumed so far: tokens, USD, requests."""
-        return self._link.usage
+        return self._backend.usage
 
     def close(self) -> None:
         """End the calls in flight and close the connections; again is harmless."""
-        self._link.close()
+        self._backend.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
-        await self._link.aclose()
+        await self._backend.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +145,7 @@ class OpenRouterObject(MultiModalEmbedding):
             value = self._checked(name, value)
         super().__setattr__(name, value)
         if name == "rate_limiter":
-            self._link.throttle.framework = value
+            self._backend.throttle.framework = value
 
     def _checked(self, name: str, value: Any) -> Any:
         if name in ASSIGNABLE:
@@ -167,10 +167,10 @@ class OpenRouterObject(MultiModalEmbedding):
             option = ALIASES.get(name, name)
             if option not in OPTIONS:
                 return super().__getattr__(name)
-            link = (self.__pydantic_private__ or {}).get("_link")
-            if link is None:
+            backend = (self.__pydantic_private__ or {}).get("_backend")
+            if backend is None:
                 raise AttributeError(name)
-            return getattr(link.settings, option)
+            return getattr(backend.settings, option)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *OPTIONS})
@@ -273,7 +273,7 @@ class OpenRouterObject(MultiModalEmbedding):
         """Return what a constructor needs to make this object again, in this process."""
         others = type(self).model_fields.keys() - _FIXED
         fields = {n: getattr(self, n) for n in others if n in self.model_fields_set}
-        return {**self._link.options, **fields, "num_workers": self.num_workers}
+        return {**self._backend.options, **fields, "num_workers": self.num_workers}
 
 
 _FIXED: Final = frozenset(OpenRouterObject.model_fields) - ASSIGNABLE

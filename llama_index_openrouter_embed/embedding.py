@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from llama_index.core.base.embeddings.base import dispatcher, mean_agg
 from llama_index.core.schema import MetadataMode
 
-from llama_index_openrouter_embed._cache import Shelf
+from llama_index_openrouter_embed._cache import StoredVectors
 from llama_index_openrouter_embed._events import Announcer, consumed, grouped, signed
 from llama_index_openrouter_embed._fetch import afetch, fetch
 from llama_index_openrouter_embed._images import (
@@ -476,36 +476,36 @@ class OpenRouterEmbedding(OpenRouterObject):
 
     def _embed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        with speaking(self._link.names):
-            return fetch(self._link.client, items, self._shelf(role), self._watched, **call)
+        with speaking(self._backend.names):
+            return fetch(self._backend.client, items, self._stored(role), self._watched, **call)
 
     async def _aembed(self, items: Sequence[Item], role: Role, **told: Any) -> list[Vector]:
         call = {"role": role, **self._limits(), **told}
-        client, shelf = self._link.client.as_async(), self._shelf(role)
-        with speaking(self._link.names):
-            return await afetch(client, items, shelf, self._watched, **call)
+        client, stored = self._backend.client.as_async(), self._stored(role)
+        with speaking(self._backend.names):
+            return await afetch(client, items, stored, self._watched, **call)
 
     def _watched(self, result: EmbeddingResult) -> EmbeddingResult:
-        return consumed(self._link.watched(result))
+        return consumed(self._backend.watched(result))
 
     def _limits(self) -> dict[str, int]:
         asked = "embed_batch_size" in self.model_fields_set
-        return self._link.limits(self.embed_batch_size if asked else None)
+        return self._backend.limits(self.embed_batch_size if asked else None)
 
-    def _shelf(self, role: Role) -> Shelf | None:
+    def _stored(self, role: Role) -> StoredVectors | None:
         # `is None`: a store that is empty may well be falsy.
         if self.embeddings_cache is None:
             return None
         # What was asked for; our table of models may be wrong about what arrives.
-        width = self._link.settings.dimensions
-        return Shelf(self.embeddings_cache, self._link.client.vector_space(role), width)
+        width = self._backend.settings.dimensions
+        return StoredVectors(self.embeddings_cache, self._backend.client.vector_space(role), width)
 
     def _announcer(self, chunks: list[str], size: int = 1, *, together: bool = False) -> Announcer:
         groups = grouped(chunks, size)
         return Announcer(self.to_payload(), self.callback_manager, groups, together=together)
 
     def _bar(self, total: int, what: str, *, show: bool) -> Any:
-        return bar(total, what, self._link.settings.on_progress, show=show)
+        return bar(total, what, self._backend.settings.on_progress, show=show)
 
 
 def _sized(nodes: Iterable[BaseNode]) -> Sequence[BaseNode]:

@@ -6,7 +6,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from openrouter_embed.guard import aguarded, guarded, kind_of, speaking
+from openrouter_embed.guard import aguarded, guarded, kind_of, restate, speaking
 from openrouter_embed.lengths import LengthWatch
 from openrouter_embed.listed import as_list, as_text, as_texts
 from openrouter_embed.media import MediaInput
@@ -36,6 +36,7 @@ __all__ = [
     "guarded",
     "kind_of",
     "of_result",
+    "restate",
     "speaking",
     "spelled_out",
     "unknown_name",

@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterable
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from openrouter_embed import keeping
 from openrouter_embed.catalogue import Pages, read_key_info
 from openrouter_embed.engine import KEY_PATH, MODELS_PATH, Engine, check_call, make_engine
 from openrouter_embed.errors import ConfigurationError, EmbeddingError
-from openrouter_embed.guard import a_kind_of, aguarded, guarded
-from openrouter_embed.listed import why_no_list
+from openrouter_embed.guard import aguarded, guarded
+from openrouter_embed.listed import one_query
 from openrouter_embed.options.checks import AUTO
 from openrouter_embed.options.keywords import CallOptions, Options
 from openrouter_embed.options.signatures import spelled_out
 from openrouter_embed.options.table import OPTIONS
 from openrouter_embed.progress import listening
+from openrouter_embed.streams import aparts_of, at_start, check_part, check_stream, parts_of
 from openrouter_embed.telemetry import observe
 
 if TYPE_CHECKING:
     import os
     from collections.abc import (
+        AsyncIterable,
         AsyncIterator,
         Callable,
         Iterable,
@@ -57,14 +56,14 @@ if TYPE_CHECKING:
     Wake = Callable[[], None]
     Work = TypeVar("Work", Job, Fetch[Any])
 
-STREAM_INPUTS: Final = 4096
-"""Inputs that a stream holds at a time: enough to fill 64 requests of 64 inputs each."""
-
 
 class _Client:
     """What both clients are made of."""
 
-    _engine: Engine
+    @spelled_out(Options)
+    @guarded
+    def __init__(self, model: str, **options: Unpack[Options]) -> None:
+        self._engine = make_engine({**options, "model": model})
 
     @property
     def settings(self) -> Settings:
@@ -167,75 +166,6 @@ def _blocks_others() -> bool:
     return in_loop or getattr(_thread, "depth", 0) > 0
 
 
-def at_start(error: EmbeddingError, start: int) -> None:
-    """Tell an error's result at which position of the stream it begins."""
-    if error.result is not None:
-        error.result = dataclasses.replace(error.result, start=start)
-
-
-def one_query(text: Any) -> Any:
-    """Return one query, unless it is several.
-
-    Raises:
-        ConfigurationError: It is a list or an array of texts.
-    """
-    values: object = text.tolist() if hasattr(text, "tolist") else text
-    several = cast("Sequence[object]", values) if isinstance(values, (list, tuple)) else (None,)
-    if all(isinstance(one, str) for one in several):
-        raise ConfigurationError(
-            "`embed_query` takes one text: for several use `embed(texts, role='query')`."
-        )
-    return text
-
-
-def check_stream(iterable: object, *, asynchronous: bool = False) -> None:
-    """Refuse what would be taken apart into letters, keys or the names of columns.
-
-    Raises:
-        ConfigurationError: This is no ordered iterable of inputs.
-    """
-    if asynchronous and isinstance(iterable, AsyncIterable):
-        return
-    advice = why_no_list(iterable)
-    if advice:
-        raise ConfigurationError(
-            f"`stream` takes an iterable of inputs, not {a_kind_of(iterable)}: {advice}. For one "
-            "input use `embed`."
-        )
-
-
-def check_part(part: Sequence[Input], start: int) -> None:
-    """Refuse a stream's part that `embed` would take for one input.
-
-    Raises:
-        ConfigurationError: It begins with a number.
-    """
-    first: object = part[0]
-    if isinstance(first, Real):
-        raise ConfigurationError(
-            f"Input {start} is {a_kind_of(first)}: a stream's inputs are whole, token ids as lists."
-        )
-
-
-async def parts_of(
-    iterable: Iterable[Input] | AsyncIterable[Input], size: int
-) -> AsyncIterator[list[Input]]:
-    """Yield lists of at most `size` items of an iterable, asynchronous or not."""
-    part: list[Input] = []
-    if not isinstance(iterable, AsyncIterable):
-        source = iter(iterable)
-        while part := list(itertools.islice(source, size)):
-            yield part
-        return
-    async for item in iterable:
-        part.append(item)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
 @spelled_out(Options)
 class EmbeddingClient(_Client):
     """Embeddings from OpenRouter, synchronously.
@@ -255,11 +185,6 @@ class EmbeddingClient(_Client):
     Raises:
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
-
-    @spelled_out(Options)
-    @guarded
-    def __init__(self, model: str, **options: Unpack[Options]) -> None:
-        self._engine = make_engine({**options, "model": model})
 
     @spelled_out(CallOptions, per_call=True)
     @guarded
@@ -377,13 +302,13 @@ class EmbeddingClient(_Client):
         check_stream(iterable)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
-        return self._stream(iter(iterable), options)
+        return self._stream(parts_of(iter(iterable)), options)
 
     def _stream(
-        self, source: Iterator[Input], options: dict[str, Any]
+        self, parts: Iterator[list[Input]], options: dict[str, Any]
     ) -> Iterator[EmbeddingResult]:
         start = 0
-        while part := list(itertools.islice(source, STREAM_INPUTS)):
+        for part in parts:
             size = len(part)
             try:
                 check_part(part, start)
@@ -562,11 +487,6 @@ class AsyncEmbeddingClient(_Client):
         ConfigurationError: An option is unknown or wrong, or there is no key.
     """
 
-    @spelled_out(Options)
-    @guarded
-    def __init__(self, model: str, **options: Unpack[Options]) -> None:
-        self._engine = make_engine({**options, "model": model})
-
     @spelled_out(CallOptions, per_call=True)
     @aguarded
     async def embed(
@@ -668,7 +588,7 @@ class AsyncEmbeddingClient(_Client):
         check_stream(iterable, asynchronous=True)
         self._engine.call_settings(overrides)
         options = {"role": role, "input_type": input_type, "on_error": on_error, **overrides}
-        return self._stream(parts_of(iterable, STREAM_INPUTS), options)
+        return self._stream(aparts_of(iterable), options)
 
     async def _stream(
         self, parts: AsyncIterator[list[Input]], options: dict[str, Any]
@@ -709,16 +629,7 @@ class AsyncEmbeddingClient(_Client):
         batch: bool = False,
         refresh: bool = False,
     ) -> Estimate:
-        """Work out tokens and USD of a call before a cent is spent.
-
-        The catalogue is fetched once per client, which costs nothing; no input is sent.
-
-        Args:
-            inputs: As for `embed`.
-            role: As for `embed`.
-            input_type: As for `embed`.
-            batch: Whether for `submit`: half the price where the catalogue says so.
-            refresh: Whether what is in the cache is to be bought again, and so counts.
+        """Work out tokens and USD of a call; see `EmbeddingClient.estimate`.
 
         Raises:
             ConfigurationError: An input or an option is wrong, or the model's id is misspelt.
@@ -802,4 +713,4 @@ class _View(AsyncEmbeddingClient):
     """The asynchronous face of a synchronous client, which owns the engine."""
 
     async def aclose(self) -> None:
-        await self._engine.connections.close_lanes()
+        await self._engine.connections.close_aiohttp()

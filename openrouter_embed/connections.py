@@ -99,21 +99,21 @@ class Connections:
 
     def close(self) -> None:
         """End the calls in flight and close everything; again is harmless."""
-        transport, lanes = self._end()
-        if transport is not None:
-            transport.close()
-        if lanes is not None:
-            lanes.close()
+        requests, aiohttp = self._end()
+        if requests is not None:
+            requests.close()
+        if aiohttp is not None:
+            aiohttp.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the event loop."""
-        transport, lanes = self._end()
-        if lanes is not None:
-            await lanes.aclose()
-        if transport is not None:
+        requests, aiohttp = self._end()
+        if aiohttp is not None:
+            await aiohttp.aclose()
+        if requests is not None:
             import asyncio  # noqa: PLC0415 - lazy by design, and here it is loaded anyway
 
-            await asyncio.to_thread(transport.close)  # it joins threads
+            await asyncio.to_thread(requests.close)  # it joins threads
 
     def _end(self) -> tuple[RequestsTransport | None, AiohttpTransport | None]:
         with self._lock:
@@ -125,12 +125,13 @@ class Connections:
             wake()
         return transports
 
-    async def close_lanes(self) -> None:
+    async def close_aiohttp(self) -> None:
         """Close the asynchronous connections alone; they open again when needed."""
         with self._lock:
-            lanes, self._aiohttp = self._aiohttp, None
-        if lanes is not None:
-            await lanes.aclose()
+            aiohttp, self._aiohttp = self._aiohttp, None
+        if aiohttp is not None:
+            await aiohttp.aclose()
 
 
 _INHERITED: list[object] = []
+"""What the parent of a fork has open: held, or collecting it here would close it there."""

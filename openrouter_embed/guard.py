@@ -72,6 +72,12 @@ def bare(error: EmbeddingError) -> EmbeddingError:
     return error.with_traceback(None)
 
 
+def restate(error: EmbeddingError, message: str) -> None:
+    """Let an error say something else, to those who print it and to those who read `message`."""
+    error.message = message
+    error.args = (message,)
+
+
 _NAMED: Final = re.compile(r"(?<=`)[a-z_]+(?=[`=.\[])")
 
 
@@ -86,9 +92,7 @@ def speaking(names: Mapping[str, str]) -> Generator[None]:
         yield
     except EmbeddingError as error:
         said = _NAMED.sub(lambda found: names.get(found[0], found[0]), error.message)
-        if said != error.message:
-            error.message = said
-            error.args = (said,)
+        restate(error, said)
         raise
 
 

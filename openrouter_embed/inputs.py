@@ -23,16 +23,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.guard import a_kind_of, bare, kind_of, printable
 from openrouter_embed.listed import elements, text_hint, why_no_list
-from openrouter_embed.media import MediaInput
+from openrouter_embed.media import MAX_MEDIA_BYTES, MediaInput
 from openrouter_embed.options.checks import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from PIL.Image import Image
-
-MAX_MEDIA_BYTES: Final = 20 * 1024 * 1024
-"""Bytes one image may have. OpenRouter states no limit; its hosts' are near this."""
 
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

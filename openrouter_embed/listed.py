@@ -75,6 +75,21 @@ def _is_several(value: object) -> bool:
     return isinstance(value, (list, tuple))
 
 
+def one_query(text: Any) -> Any:
+    """Return one query, unless it is several.
+
+    Raises:
+        ConfigurationError: It is a list or an array of texts.
+    """
+    values: object = text.tolist() if hasattr(text, "tolist") else text
+    several = cast("list[object]", values) if isinstance(values, (list, tuple)) else [None]
+    if all(isinstance(one, str) for one in several):
+        raise ConfigurationError(
+            "`embed_query` takes one text: for several use `embed(texts, role='query')`."
+        )
+    return text
+
+
 def text_hint(value: object) -> str:
     """Return a sentence on where the text of this object is, if it is known to have one."""
     holder = _holder(value)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_MEDIA_BYTES: Final = 20 * 1024 * 1024
-"""Bytes one medium may have. OpenRouter states no limit; its hosts' are near this."""
+"""Bytes one medium may have, an image too. OpenRouter states no limit; its hosts' are near this."""
 
 _SIGNATURES: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = tuple(
     (re.compile(pattern, re.DOTALL), name)
@@ -147,7 +147,7 @@ class MediaInput:
         if not data:
             raise ConfigurationError(f"There are no bytes: {cls._named()} cannot be empty.")
         found = next((name for mark, name in _SIGNATURES if mark.match(data)), None)
-        if found is not None and not cls._may_be(found):
+        if found is not None and found not in _FAMILIES[cls.kind]:
             raise ConfigurationError(f"These bytes are {_article(found)}: it is no {cls.kind}.")
         form = cls._known_format(format) or found
         if form is None:
@@ -156,10 +156,6 @@ class MediaInput:
                 f"{cls._example()!r}."
             )
         return cls(base64.b64encode(data).decode("ascii"), form)
-
-    @classmethod
-    def _may_be(cls, found: str) -> bool:
-        return found in _FAMILIES[cls.kind]
 
     @classmethod
     def _known_format(cls, given: str | None) -> str | None:
@@ -185,15 +181,8 @@ class MediaInput:
 
     def to_part(self) -> dict[str, object]:
         """Return the content part that goes on the wire."""
-        told = (
-            {"data": self.data}
-            if self.format is None
-            else {
-                "data": self.data,
-                "format": self.format,
-            }
-        )
-        return {"type": f"input_{self.kind}", f"input_{self.kind}": told}
+        form = {} if self.format is None else {"format": self.format}
+        return {"type": f"input_{self.kind}", f"input_{self.kind}": {"data": self.data, **form}}
 
 
 class AudioInput(MediaInput):

@@ -14,7 +14,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from openrouter_embed.core.retry import PATIENCE as SERVED_WITHIN
+from openrouter_embed.core.retry import SERVED_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

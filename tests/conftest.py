@@ -2,6 +2,7 @@
 
 Rules of this file:
 - A run of what is not slow is fast; every other run, such as `pytest -m ""`, is thorough.
+- No variable of the machine decides what a test sees; a run of what is live keeps its key.
 - What measures the tests stays with them: programs that they start load what users' programs load.
 - Frameworks and tests, once loaded, are not searched for garbage again and again.
 """
@@ -22,6 +23,9 @@ def pytest_configure(config):
     """Choose before any test is read: the numbers of its own that a test asks for follow."""
     if hasattr(config, "workerinput"):
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    if "live" not in config.option.markexpr:
+        for name in [name for name in os.environ if name.startswith("OPENROUTER_")]:
+            del os.environ[name]
     fast = config.option.markexpr == "not slow"
     settings.load_profile("fast" if fast else "thorough")
 
@@ -32,10 +36,31 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def shared_emulator():
+    from openrouter_embed.emulator import Emulator  # what a test measures is not loaded for others
+
+    with Emulator(backend="hashed") as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator):
+    """An emulator that answers at once and has seen nothing yet."""
+    shared_emulator.reset()
+    return shared_emulator
+
+
+@pytest.fixture
+def em(emulator):
+    """The same, for tests that name it often."""
+    return emulator
+
+
 @pytest.fixture
 def emulate():
     """Start emulators of one's own; stopped afterwards."""
-    from openrouter_embed.emulator import Emulator  # what a test measures is not loaded for others
+    from openrouter_embed.emulator import Emulator  # as above
 
     running = []
 

@@ -6,8 +6,8 @@ callbacks come in as arguments; requests and replies are plain data.
 In reading order:
 
 - `wire`: the whole language between core and shells. `call`, `callbacks`: what one call was told.
-- `plan`, `tokens`, `bill`: inputs into distinct units with a role applied, into request bodies,
-  and what they will cost.
+- `plan`, `tokens`, `bill`: inputs into distinct units with a role applied, and what they will cost.
+  `limits`, `bodies`: how much one request may hold, and its bytes.
 - `job`: one call, step by step; `fetch`: one exchange that embeds nothing. A job stands on
   `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
   `hunt` (who is to blame), `retry` (when to try again),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from openrouter_embed.core.plan import unit_texts
 from openrouter_embed.errors import APIError, RateLimitError, TransportError
+from openrouter_embed.guard import restate
 from openrouter_embed.options.models import KNOWN_MODELS
 from openrouter_embed.options.names import near_models
 
@@ -97,12 +98,16 @@ def explain(
     if isinstance(error, APIError):
         redact(error, units)
         advise(error, model)
-        if isinstance(error, RateLimitError) and error.attempts > 1:
-            within = f" in {took:.0f} seconds" if took >= 1 else ""
-            _append(error, f"It was tried {error.attempts} times{within}.")
-    elif isinstance(error, TransportError) and error.attempts > 1:
-        error.message += f" It was tried {error.attempts} times."
-        error.args = (error.message,)
+    if isinstance(error, RateLimitError):
+        tell_attempts(error, f" in {took:.0f} seconds" if took >= 1 else "")
+    elif isinstance(error, TransportError):
+        tell_attempts(error)
+
+
+def tell_attempts(error: EmbeddingError, within: str = "") -> None:
+    """Let a final error say how often it was tried, if more than once."""
+    if error.attempts > 1:
+        _append(error, f"It was tried {error.attempts} times{within}.")
 
 
 _AVAILABILITY: Final = {
@@ -146,18 +151,14 @@ def advise(error: APIError, model: str) -> None:
             return
 
 
-def _append(error: APIError, advice: str) -> None:
-    error.message = f"{error.message} {advice}"
-    error.args = (error.message,)
+def _append(error: EmbeddingError, advice: str) -> None:
+    restate(error, f"{error.message} {advice}")
 
 
 def redact(error: APIError, units: Sequence[str | Item]) -> None:
     """Replace quotations of these inputs in an API error's message."""
     texts = [text for unit in units for text in unit_texts(unit)]
-    clean = cut_quotations(error.message, texts)
-    if clean != error.message:
-        error.message = clean
-        error.args = (clean,)
+    restate(error, cut_quotations(error.message, texts))
 
 
 def cut_quotations(message: str, texts: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from openrouter_embed.core.growth import Growth
-    from openrouter_embed.core.plan import Limits, Plan
+    from openrouter_embed.core.limits import Limits
+    from openrouter_embed.core.plan import Plan
     from openrouter_embed.inputs import Item
 
 AT_ONCE: Final = -math.inf

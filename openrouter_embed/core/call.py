@@ -11,14 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from openrouter_embed.core.bill import Counting
-from openrouter_embed.core.plan import (
-    BodyMaker,
-    Limits,
-    Plan,
-    check_media,
-    make_limits,
-    make_plan,
-)
+from openrouter_embed.core.bodies import BodyMaker
+from openrouter_embed.core.limits import Limits, make_limits
+from openrouter_embed.core.plan import Plan, check_media, make_plan
 from openrouter_embed.core.problem import MAX_ERROR_BYTES
 from openrouter_embed.core.wire import Request
 from openrouter_embed.inputs import read_inputs

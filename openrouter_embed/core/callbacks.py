@@ -30,12 +30,8 @@ def _never_busy() -> float:
     return 0.0
 
 
-def _silent(_: Notice) -> None:
-    """Say nothing of a retry."""
-
-
 def _unheard(_: object) -> None:
-    """Let what happens to a request be known to its call alone."""
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +61,7 @@ class Callbacks:
     on_landed: Callable[[Signal], None] = _unheard
     on_refused: Callable[[float | None], None] = _unheard
     on_usage: Callable[[Usage], None] = _unheard
-    on_retry: Callable[[Notice], None] = _silent
+    on_retry: Callable[[Notice], None] = _unheard
     on_turn: Callable[[Turn], None] = _unheard
     on_progress: Callable[[Progress], None] | None = None
     cache: CallCache | None = None

@@ -17,6 +17,7 @@ from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
+from openrouter_embed.guard import restate
 from openrouter_embed.lists import empty_lists, write_lists
 from openrouter_embed.result import EmbeddingResult, Progress, Usage, is_unit
 
@@ -155,8 +156,7 @@ class Collector:
         self.width = rows.shape[1]
         if self._rows is None:
             self._rows = np.empty((self.count, self.width), dtype=np.float32)
-        run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
-        self._rows[run] = rows
+        self._rows[_places(units)] = rows
         self._deliver(units)
         if host:
             self._providers[host] = None
@@ -165,7 +165,7 @@ class Collector:
         return True
 
     def _deliver(self, units: Sequence[int]) -> None:
-        """Note that the rows of some units are in their places."""
+        """Count units whose rows are in their places, and write their lists if there are any."""
         if isinstance(units, range):
             self._have[units.start : units.stop] = b"\x01" * len(units)
         else:
@@ -173,9 +173,8 @@ class Collector:
                 self._have[unit] = 1
         self.delivered += len(units)
         if self._lists is not None and self._rows is not None:
-            # Now, while the caller has nothing to do but wait; a run needs no copy to be read.
-            run = slice(units.start, units.stop) if isinstance(units, range) else list(units)
-            write_lists(self._rows[run], [self._lists[unit] for unit in units])
+            # Now, while the caller has nothing to do but wait.
+            write_lists(self._rows[_places(units)], [self._lists[unit] for unit in units])
 
     def take_back(self, units: Iterable[int]) -> None:
         """Forget units that were delivered."""
@@ -190,7 +189,7 @@ class Collector:
         """Return the vectors of units that were delivered; a view where they lie together."""
         if self._rows is None:
             return np.empty((0, 0), dtype=np.float32)
-        return self._rows[slice(units.start, units.stop) if isinstance(units, range) else units]
+        return self._rows[_places(units)]
 
     def divide(self, unit: int, parts: Sequence[str], prefix: str) -> Sequence[int]:
         """Replace a unit, or a part of one, by parts of it; return their numbers."""
@@ -271,8 +270,7 @@ class Collector:
         if self.plan.count > 1:
             shown = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
             failed = f"{len(bad)} of {self.plan.count} inputs {what} (index {shown})"
-            error.message = f"{failed}: {error}"
-            error.args = (error.message,)
+            restate(error, f"{failed}: {error}")
         return error
 
     def result(self, missing: EmbeddingError | None, *, normalize: bool) -> EmbeddingResult:
@@ -303,8 +301,10 @@ class Collector:
             rows = np.concatenate([rows, np.zeros((1, rows.shape[1]), np.float32)])[plan.rows]
             rows[list(plan.refused)] = np.nan
         prepared = None if normalize or self.failures else self._prepared()
+        # The matrix stays as it is while lists of its numbers exist: the two must not differ.
+        rows.flags.writeable = prepared is None
         return EmbeddingResult(
-            vectors=_shared(rows, prepared) if plan.count else np.zeros((0, 0), np.float32),
+            vectors=rows if plan.count else np.zeros((0, 0), np.float32),
             failures=self._by_position() if self.failures or plan.refused else {},
             usage=self.usage,
             model=self.asked,
@@ -339,6 +339,11 @@ class Collector:
         return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
 
 
+def _places(units: Sequence[int]) -> slice | list[int]:
+    """Return what indexes the rows of units; those of a run are read and written without a copy."""
+    return slice(units.start, units.stop) if isinstance(units, range) else list(units)
+
+
 def _by_position(flags: Mapping[str, Sequence[int]], plan: Plan) -> Mapping[str, tuple[int, ...]]:
     positions = plan.positions()
     return {
@@ -346,12 +351,6 @@ def _by_position(flags: Mapping[str, Sequence[int]], plan: Plan) -> Mapping[str,
         for name, units in flags.items()
         if units
     }
-
-
-def _shared(rows: Matrix, prepared: object) -> Matrix:
-    """Keep the matrix as it is while lists of its numbers exist: the two must not differ."""
-    rows.flags.writeable = prepared is None
-    return rows
 
 
 def _check_host(served: str, wanted: str) -> None:

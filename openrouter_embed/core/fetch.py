@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from openrouter_embed.core.advice import tell_attempts
 from openrouter_embed.core.codec import trim
-from openrouter_embed.core.notice import Notice, tried
+from openrouter_embed.core.notice import Notice
 from openrouter_embed.core.retry import retry_at
 from openrouter_embed.core.verdict import judge
 from openrouter_embed.core.wire import (
@@ -245,7 +246,8 @@ class Fetch(Generic[T]):
         )
         if ready is None or (self._ask.once and not is_unheard(outcome)):
             self._error = verdict.error
-            tried(self._error, self._sent)
+            self._error.attempts = self._sent
+            tell_attempts(self._error)
             return
         self._causes.append(verdict.cause)
         self._ready = ready

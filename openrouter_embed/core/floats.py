@@ -1,10 +1,10 @@
 """The text of lists of numbers turned into rows of float32.
 
-A row is what the text means as doubles, rounded once to float32: the same bits by every road.
+A row is what the text means as doubles, rounded once to float32: the same bits by every library.
 
 Rules of this file:
 - An optional accelerator may only save time. What it refuses, and what it is known to read more
-  freely than JSON, goes to the last road, which alone decides and gives the reason.
+  freely than JSON, goes to the last library, which alone decides and gives the reason.
 - Nothing is imported before the first answer in floats.
 """
 
@@ -59,8 +59,8 @@ def read_list(text: memoryview, at: int) -> bytes:
 
 @functools.cache
 def fastest() -> Read:
-    """Return the first road that is open on this machine."""
-    return next(read for load in ROADS.values() if (read := load()) is not None)
+    """Return the reader of the fastest library that this machine has."""
+    return next(read for load in LIBRARIES.values() if (read := load()) is not None)
 
 
 def _load_simdjson() -> Read | None:
@@ -119,7 +119,7 @@ def _pack(doubles: Any) -> bytes:
     return np.frombuffer(doubles).astype(_FLOAT32_LE).tobytes()
 
 
-ROADS: Final[dict[str, Callable[[], Read | None]]] = {
+LIBRARIES: Final[dict[str, Callable[[], Read | None]]] = {
     "simdjson": _load_simdjson,
     "msgspec": _load_msgspec,
 }

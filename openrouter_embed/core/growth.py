@@ -18,8 +18,8 @@ from openrouter_embed.core.level import Signal
 from openrouter_embed.core.verdict import Scope
 
 if TYPE_CHECKING:
+    from openrouter_embed.core.limits import Limits
     from openrouter_embed.core.memory import ModelMemory
-    from openrouter_embed.core.plan import Limits
     from openrouter_embed.core.verdict import Verdict
 
 SOON: Final = 0.2

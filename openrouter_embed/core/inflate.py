@@ -33,7 +33,7 @@ _CHECKED: Final = (31, 15)
 """Ways to write that carry a checksum of what went in."""
 
 
-class Road(NamedTuple):
+class Library(NamedTuple):
     """One library that inflates.
 
     Attributes:
@@ -60,9 +60,9 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body
-    for road in roads():
+    for library in libraries():
         for mode in MODES.get(name, ()):
-            out = _inflate(body, mode, limit, road) if mode in road.modes else None
+            out = _inflate(body, mode, limit, library) if mode in library.modes else None
             if out is not None:
                 return out
     raise ContentError(name)
@@ -80,7 +80,7 @@ _HEAD: Final = 2
 class Inflow:
     """Hands a long body on to a sink as it comes, decompressed.
 
-    What a sink has taken cannot be taken back, so there is no second road here: the standard
+    What a sink has taken cannot be taken back, so there is no second try here: the standard
     library reads, and of the ways to write deflate the first piece tells which it is.
     """
 
@@ -143,29 +143,29 @@ class Inflow:
 
 
 @functools.cache
-def roads() -> Sequence[Road]:
+def libraries() -> Sequence[Library]:
     """Return the ways to inflate that this machine has, in the order in which they are tried."""
-    return [road for load in ROADS.values() if (road := load()) is not None]
+    return [library for load in LIBRARIES.values() if (library := load()) is not None]
 
 
-def _load_isal() -> Road | None:
+def _load_isal() -> Library | None:
     """Take a third of zlib's time, which is more than what parsing a body of floats takes."""
     try:
         from isal import isal_zlib  # noqa: PLC0415 - an optional extra
     except ImportError:
         return None
-    library: Any = isal_zlib  # its types call the error an instance
+    isal: Any = isal_zlib  # its types call the error an instance
     # It reads some bad streams that zlib refuses: harmless where a checksum follows.
-    return Road(library.decompressobj, library.error, _CHECKED)
+    return Library(isal.decompressobj, isal.error, _CHECKED)
 
 
-def _load_zlib() -> Road:
-    return Road(zlib.decompressobj, zlib.error, (*_CHECKED, -15))
+def _load_zlib() -> Library:
+    return Library(zlib.decompressobj, zlib.error, (*_CHECKED, -15))
 
 
-def _inflate(body: bytes, mode: int, limit: int, road: Road) -> bytes | None:
+def _inflate(body: bytes, mode: int, limit: int, library: Library) -> bytes | None:
     """Return the whole output; `None` if the stream is bad, is cut or something follows it."""
-    stream = road.open(mode)
+    stream = library.open(mode)
     pieces: list[bytes] = []
     size = 0
     try:
@@ -178,11 +178,11 @@ def _inflate(body: bytes, mode: int, limit: int, road: Road) -> bytes | None:
             size += len(piece)
             if size > limit:
                 raise TooLargeError
-    except road.refusal:
+    except library.refusal:
         return None
     whole = stream.eof and not stream.unused_data
     return b"".join(pieces) if whole else None
 
 
-ROADS: Final[dict[str, Callable[[], Road | None]]] = {"isal": _load_isal, "zlib": _load_zlib}
+LIBRARIES: Final[dict[str, Callable[[], Library | None]]] = {"isal": _load_isal, "zlib": _load_zlib}
 """From fast to slow. A body that the first cannot read is read once more by the last."""

@@ -31,7 +31,7 @@ from openrouter_embed.core.hunt import GiveUp, Hunt, Nothing, divide
 from openrouter_embed.core.kept import Kept
 from openrouter_embed.core.ledger import Ledger
 from openrouter_embed.core.level import Signal, Ticket
-from openrouter_embed.core.retry import A_TIME, backoff, try_again
+from openrouter_embed.core.retry import backoff, says_when, try_again
 from openrouter_embed.core.verdict import UNBELIEVED, Scope, Verdict, blames_base64, judge
 from openrouter_embed.core.wire import Abort, Done, Fault, FaultKind, Reply, Send, Wait
 from openrouter_embed.errors import (
@@ -318,7 +318,7 @@ class Job:
         ready, waits = try_again(batch, verdict, self._call, pacer, now=now, chance=chance)
         if ready is None or not (waits or pacer.take_retry()):
             return False
-        if verdict.rule.cool and (verdict.after or 0) >= A_TIME:
+        if verdict.rule.cool and says_when(verdict):
             if now >= pacer.cool_until:  # those that are refused meanwhile only make it longer
                 self._callbacks.turning("cool_down", verdict.error, 0, ready - now)
             pacer.cool_down(ready)

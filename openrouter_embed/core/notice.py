@@ -100,11 +100,3 @@ def kind_of_error(error: EmbeddingError) -> str:
     if isinstance(error, TransportError):
         return error.kind
     return str(error.status) if isinstance(error, APIError) else type(error).__name__
-
-
-def tried(error: EmbeddingError, attempts: int) -> None:
-    """Let a final error say how often it was tried, if more than once."""
-    error.attempts = attempts
-    if attempts > 1:
-        error.message += f" It was tried {attempts} times."
-        error.args = (error.message,)

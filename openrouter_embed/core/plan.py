@@ -1,14 +1,14 @@
-"""Inputs into units and bodies: the role applied, duplicates dropped; and rows back into order.
+"""Inputs into units: the role applied, duplicates dropped, tokens estimated.
 
 Rules of this file:
 - An input is known by its position; a unit is a distinct input, sent once however often it occurs.
-- A body is written from units as they are; nothing is decided about which go together.
+- Nothing is decided about which units go together, nor how they are written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from openrouter_embed.core.codec import encode
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import Item
-from openrouter_embed.options.models import CAREFUL_INPUTS, MODALITIES
+from openrouter_embed.options.models import MODALITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,18 +25,14 @@ if TYPE_CHECKING:
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.errors import EmbeddingError
     from openrouter_embed.inputs import Refused
-    from openrouter_embed.options.models import ModelProfile, Role
-    from openrouter_embed.options.settings import Settings
-
-MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of inputs per request; one larger input still goes alone."""
+    from openrouter_embed.options.models import ModelProfile
 
 
 class Estimates(dict[int, int]):
-    """Unit → its estimated tokens, made when first asked for: most runs again need none.
+    """Unit → its estimated tokens, made when first asked for: what is in a cache needs none.
 
     Args:
-        units: As they are sent; parts of those that are too long are added to it later.
+        units: The plan's own list: parts of texts that are too long join it later.
         counting: How tokens are estimated for the model.
     """
 
@@ -242,113 +238,3 @@ def unit_texts(unit: str | Item) -> list[str]:
     if unit.kind == "tokens":
         return []
     return [str(part["text"]) for part in _read_content(unit)["content"] if "text" in part]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one request may hold.
-
-    Attributes:
-        inputs: Inputs, on the careful side.
-        tokens: Estimated tokens.
-        size: Bytes of inputs.
-        most: Inputs that are tried once the careful number was borne; not above it where a limit
-            is known.
-    """
-
-    inputs: int
-    tokens: int
-    size: int = MAX_REQUEST_BYTES
-    most: int = 0
-
-
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of floats an answer should stay below; what is larger hurts when it is lost."""
-_FLOAT_TEXT: Final = 22
-
-
-def make_limits(settings: Settings) -> Limits:
-    """Return what the user set, else what the model's profile knows."""
-    profile = settings.profile
-    width = settings.dimensions or profile.dimensions or 4096
-    answerable = max(1, MAX_ANSWER_BYTES // (_FLOAT_TEXT * width))
-    known = settings.max_batch_inputs or profile.max_batch_inputs != CAREFUL_INPUTS
-    return Limits(
-        settings.max_batch_inputs or min(profile.max_batch_inputs, answerable),
-        settings.max_batch_tokens or profile.max_batch_tokens,
-        most=0 if known else min(2 * CAREFUL_INPUTS, answerable),
-    )
-
-
-class BodyMaker:
-    """Writes request bodies: keys in one order, nothing as null, equal requests as equal bytes."""
-
-    def __init__(self, settings: Settings, role: Role | None, input_type: str | None) -> None:
-        send_type, self.prefix = settings.role_text(role, input_type)
-        self._model = settings.model
-        fields: dict[str, Any] = {
-            "dimensions": settings.dimensions,
-            "user": settings.user,
-            "provider": settings.provider.to_wire() or None,
-            "input_type": send_type,
-            "session_id": settings.session_id,
-            "trace": dict(settings.trace) or None,
-            **settings.extra_body,
-        }
-        self._rest = {name: value for name, value in fields.items() if value is not None}
-        self.headers = _cache_headers(settings)
-        """What goes out beside the bodies."""
-        self.route = f"{settings.model} {encode(fields['provider']).decode()}"
-        """What decides who may serve: hosts are remembered under it."""
-
-    def make(
-        self, units: Sequence[str | Item], encoding_format: str, host: str | None = None
-    ) -> bytes:
-        """Return the body of a request for these units, for one host alone if one is named."""
-        rest = self._rest
-        if host is not None:
-            rest = {**rest, "provider": pin(rest.get("provider", {}), host)}
-        return encode(
-            {
-                "model": self._model,
-                "input": [unit if isinstance(unit, str) else _plain(unit) for unit in units],
-                "encoding_format": encoding_format,
-                **rest,
-            }
-        )
-
-
-_CACHE_HEADER: Final = "X-OpenRouter-Cache"
-
-
-def _cache_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
-    wish = settings.router_cache
-    if wish is False:
-        return ()
-    if any(name.lower().startswith(_CACHE_HEADER.lower()) for name in settings.default_headers):
-        raise ConfigurationError(
-            "`router_cache` and `default_headers` both speak of OpenRouter's cache: leave the "
-            f"`{_CACHE_HEADER}` headers out."
-        )
-    seconds = () if wish is True else ((f"{_CACHE_HEADER}-TTL", f"{wish:.0f}"),)
-    return ((_CACHE_HEADER, "true"), *seconds)
-
-
-def pin(preferences: dict[str, Any], host: str) -> dict[str, Any]:
-    """Narrow preferences to one host, never beyond the hosts the user allows.
-
-    The user may have named an endpoint (`deepinfra/bf16`) where an answer names its host
-    (`DeepInfra`): then the user's own name stays, because it says more.
-    """
-    allowed: list[str] = preferences.get("only", [])
-    named = [name for name in allowed if _slug(name.split("/", 1)[0]) == _slug(host)]
-    only = named or allowed or [host]
-    return {**preferences, "only": only, "allow_fallbacks": False}
-
-
-def _slug(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
-def _plain(unit: Item) -> Any:
-    return msgspec.Raw(unit.value) if isinstance(unit.value, bytes) else unit.value

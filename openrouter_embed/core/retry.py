@@ -24,11 +24,11 @@ JITTER: Final = 0.1
 """Share by which a wait the server asked for may be lengthened."""
 MAX_WAIT: Final = 120.0
 """Seconds above which a Retry-After is not waited for but reported."""
-PATIENCE: Final = 120.0
+SERVED_WITHIN: Final = 120.0
 """Seconds without a single success after which a refusal for load is a failure like any other."""
-A_TIME: Final = 0.5
+SHORTEST_WAIT: Final = 0.5
 """Seconds below which a server that asks to wait says no more than “again”."""
-WIDEST: Final = 1.0
+MOST_JITTER: Final = 1.0
 """Share by which such a wait is lengthened at most, for who was refused again and again."""
 
 
@@ -52,9 +52,14 @@ def pause(after: float | None, steps: int, chance: float) -> float:
         chance: A random number in [0, 1).
     """
     if after is not None and after >= BACKOFF_BASE:
-        return after * (1 + min(WIDEST, JITTER * 2.0 ** min(steps, 16)) * chance)
+        return after * (1 + min(MOST_JITTER, JITTER * 2.0 ** min(steps, 16)) * chance)
     # A server that says "at once" is not taken at its word for ever.
     return max(after or 0.0, backoff(steps, chance))
+
+
+def says_when(verdict: Verdict) -> bool:
+    """Whether the server named a time to come back, rather than no more than “again”."""
+    return (verdict.after or 0) >= SHORTEST_WAIT
 
 
 def waits_its_turn(
@@ -63,7 +68,7 @@ def waits_its_turn(
     """Return whether a refusal is no failure, because it says no more than “not yet”.
 
     There must be reason to believe it: the client was served not long ago, or the server says when.
-    Without a deadline that holds for `PATIENCE` after the last success.
+    Without a deadline that holds for `SERVED_WITHIN` after the last success.
 
     Args:
         verdict: The judgement on what came.
@@ -74,10 +79,9 @@ def waits_its_turn(
     """
     if verdict.rule.signal is not Signal.THROTTLED:
         return False
-    told = (verdict.after or 0) >= A_TIME
-    if not told and now - served >= PATIENCE:
+    if not says_when(verdict) and now - served >= SERVED_WITHIN:
         return False
-    return deadline is not None or now - max(begun, served) < PATIENCE
+    return deadline is not None or now - max(begun, served) < SERVED_WITHIN
 
 
 def retry_at(

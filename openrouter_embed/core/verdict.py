@@ -152,6 +152,18 @@ ANSWER_RULES: Final[dict[str, Rule]] = {
 }
 
 
+PUBLIC_KINDS: Final = {
+    FaultKind.FRAMING: "protocol",
+    FaultKind.PROXY: "connect",
+    FaultKind.REFUSED: "connect",
+}
+"""Kinds that differ only in whether a retry can help go by one name outside."""
+ANSWERS: Final = frozenset({200, 204, 205})
+"""Statuses whose body is an answer; every other one is an error, whatever the body says."""
+UNBELIEVED: Final = "answer:unbelieved"
+"""The cause of an answer in base64 that is asked for again in floats."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The judgement on one outcome.
@@ -197,16 +209,6 @@ def judge(
         rule = ANSWER_RULES.get(doubt.reason, ANSWER_RULES["*"])
         return Verdict(rule, f"answer:{doubt.reason}", doubt)
     return _judge_status(outcome.status, outcome, problem or Problem(), key_origin)
-
-
-PUBLIC_KINDS: Final = {
-    FaultKind.FRAMING: "protocol",
-    FaultKind.PROXY: "connect",
-    FaultKind.REFUSED: "connect",
-}
-"""Kinds that differ only in whether a retry can help go by one name outside."""
-ANSWERS: Final = frozenset({200, 204, 205})
-"""Statuses whose body is an answer; every other one is an error, whatever the body says."""
 
 
 def _judge_fault(fault: Fault) -> Verdict:
@@ -348,10 +350,6 @@ def rule_rows() -> Sequence[tuple[str, Rule]]:
         *((kind.value, rule) for kind, rule in FAULT_RULES.items()),
         *((f"200, {reason}", rule) for reason, rule in ANSWER_RULES.items()),
     ]
-
-
-UNBELIEVED: Final = "answer:unbelieved"
-"""The cause of an answer in base64 that is asked for again in floats."""
 
 
 def blames_base64(verdict: Verdict, *, chosen: bool = False) -> bool:

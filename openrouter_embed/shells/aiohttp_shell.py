@@ -37,8 +37,8 @@ from openrouter_embed.core.wire import (
     Send,
     Wait,
 )
-from openrouter_embed.route import Route, find_route
 from openrouter_embed.shells import shared
+from openrouter_embed.shells.route import Route, find_route
 from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Answer(aiohttp.ClientResponse):
         return self
 
 
-class _Lane:
+class _LoopSession:
     """The session of one event loop."""
 
     def __init__(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
@@ -145,7 +145,7 @@ class AiohttpTransport:
         self._route = find_route(settings, "aiohttp_socks")
         self._headers = {**settings.headers(), "Accept-Encoding": "gzip, deflate"}
         self._lock = threading.Lock()
-        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
 
     async def send(self, request: Request) -> Outcome:
         """Send a request and read its whole answer."""
@@ -184,39 +184,39 @@ class AiohttpTransport:
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is not None:
-            return lane.session
+        kept = self._sessions.get(loop)
+        if kept is not None:
+            return kept.session
         secure = self._route.base_url.startswith("https:") or self._route.proxy is not None
         tls = await loop.run_in_executor(None, self._route.tls) if secure else True
         with self._lock:
-            lane = self._lanes.get(loop)
-            if lane is None:
-                open_ones = {at: lane for at, lane in self._lanes.items() if not at.is_closed()}
-                lane = _Lane(_make_session(tls, self._route), loop)
-                self._lanes = {**open_ones, loop: lane}
-        await lane.open()
-        return lane.session
+            kept = self._sessions.get(loop)
+            if kept is None:
+                open_ones = {at: kept for at, kept in self._sessions.items() if not at.is_closed()}
+                kept = _LoopSession(_make_session(tls, self._route), loop)
+                self._sessions = {**open_ones, loop: kept}
+        await kept.open()
+        return kept.session
 
     async def aclose(self) -> None:
         """Close the connections of every loop that still runs."""
         here = asyncio.get_running_loop()
-        for loop, lane in self._take_lanes():
+        for loop, kept in self._take_sessions():
             if loop is here:
-                await lane.close()
+                await kept.close()
             elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(lane.close(), loop))
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(kept.close(), loop))
 
     def close(self) -> None:
         """Ask every loop that still runs to close its connections; others did so at their end."""
-        for loop, lane in self._take_lanes():
+        for loop, kept in self._take_sessions():
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(lane.close(), loop)
+                asyncio.run_coroutine_threadsafe(kept.close(), loop)
 
-    def _take_lanes(self) -> list[tuple[asyncio.AbstractEventLoop, _Lane]]:
+    def _take_sessions(self) -> list[tuple[asyncio.AbstractEventLoop, _LoopSession]]:
         with self._lock:
-            lanes, self._lanes = self._lanes, {}
-        return list(lanes.items())
+            sessions, self._sessions = self._sessions, {}
+        return list(sessions.items())
 
 
 def _make_connector(tls: ssl.SSLContext | bool, route: Route) -> aiohttp.TCPConnector:
@@ -413,6 +413,6 @@ async def _limited(request: Request, tell: Tell, limiter: Any) -> Fault | None:
     try:
         await limiter.aacquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
-        return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+        return shared.limiter_failed(error)
     tell(request.id, None)
     return None

@@ -42,11 +42,11 @@ from openrouter_embed.core.wire import (
     Wait,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError
-from openrouter_embed.route import find_route
 from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
+from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import FramingError, Table, check_head
-from openrouter_embed.workers import Workers
+from openrouter_embed.shells.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,9 +99,8 @@ class RequestsTransport:
         self._own: requests.Session | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._workers = Workers()
-        self.start = self._workers.start
-        weakref.finalize(self, self._workers.dismiss)
+        self.workers = Workers()
+        weakref.finalize(self, self.workers.dismiss)
 
     def send(self, request: Request, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer."""
@@ -172,7 +171,7 @@ class RequestsTransport:
             session, self._own = self._own, None
         if session is not None:
             session.close()
-        self._workers.close()
+        self.workers.close()
 
 
 def _forget_target(response: requests.Response, **_: object) -> None:
@@ -254,7 +253,7 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
                 task = _task(request, attempt, inbox, transport, settings.limiter)
                 try:
-                    transport.start(task)
+                    transport.workers.start(task)
                 except RuntimeError:
                     inbox.put((request.id, _NO_THREAD))
             elif isinstance(step, Abort):
@@ -317,7 +316,7 @@ def _limited(request: Request, attempt: Attempt, inbox: Inbox, limiter: Any) -> 
     try:
         limiter.acquire(request.tokens)
     except Exception as error:  # noqa: BLE001 - whatever the user's limiter raises
-        return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
+        return shared.limiter_failed(error)
     if attempt.aborted:
         return Fault(FaultKind.TIMEOUT, "The call had ended before the limiter let it through.")
     inbox.put((request.id, None))

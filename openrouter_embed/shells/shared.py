@@ -20,7 +20,7 @@ from openrouter_embed.errors import EmbeddingError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from openrouter_embed.route import Route
+    from openrouter_embed.shells.route import Route
 
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""
@@ -88,6 +88,11 @@ def fault_of(
     forget_frames(error)
     stale = kind is FaultKind.RESET and reused
     return found or fault(kind or FaultKind.LOCAL, host, stale=stale, proxied=proxied)
+
+
+def limiter_failed(error: Exception) -> Fault:
+    """Make a fault of what the user's limiter raised, told by its type alone."""
+    return Fault(FaultKind.LOCAL, f"The limiter failed with {type(error).__name__}.")
 
 
 def classify(error: BaseException, table: Table, *, in_body: bool) -> FaultKind | None:

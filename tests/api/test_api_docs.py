@@ -1,31 +1,14 @@
-"""The documentation of the API is whole, and every test that it names exists."""
+"""The documentation of the API is whole."""
 
 from __future__ import annotations
 
-import ast
-import functools
 import pathlib
 import re
 
-import pytest
 from api_schema import SPECIFICATION
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
-
-
-@functools.cache
-def functions_of(path):
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in tree.body if isinstance(node, functions)}
-
-
-@pytest.mark.parametrize(("path", "name"), NAMED)
-def test_every_test_that_the_page_names_exists(path, name):
-    assert name.startswith("test_")
-    assert name in functions_of(path)
 
 
 def rows(title):

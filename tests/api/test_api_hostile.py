@@ -74,7 +74,7 @@ class TestPlacesAndMoney:
             raise MemoryError
 
         client = make(max_concurrency=1)
-        monkeypatch.setattr("openrouter_embed.core.plan.BodyMaker.make", fail)
+        monkeypatch.setattr("openrouter_embed.core.bodies.BodyMaker.make", fail)
         with pytest.raises(MemoryError):
             client.embed("a")
         monkeypatch.undo()

@@ -13,7 +13,7 @@ import pytest
 from api_faces import AsyncFace
 
 from openrouter_embed import BadRequestError, ConfigurationError, EmbeddingResult
-from openrouter_embed.client import STREAM_INPUTS
+from openrouter_embed.streams import STREAM_INPUTS
 
 TOTAL = 2 * STREAM_INPUTS + 10
 

@@ -1,4 +1,4 @@
-"""Emulators with batches, clients of either kind, and no waiting."""
+"""Clients of either kind that hand batches in, and no waiting."""
 
 from __future__ import annotations
 
@@ -9,26 +9,18 @@ from openrouter_embed.emulator import Emulator
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
-    """No variable of the machine decides what a test sees, and nobody waits for long."""
-    for name in ("API_KEY", "API_BASE", "BASE_URL", "SESSION_ID"):
-        monkeypatch.delenv(f"OPENROUTER_{name}", raising=False)
+def _quick(monkeypatch):
+    """Nobody waits for long."""
     monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.001)
     monkeypatch.setattr("openrouter_embed.batch.submitting.LOOKS", (0.0, 0.001, 0.001))
     monkeypatch.setattr("openrouter_embed.batch.watching.FIRST_POLL", 0.001)
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_emulator():
+    """One of its own for each module: batches stay, and so does the time that was let pass."""
     with Emulator(backend="hashed") as running:
         yield running
-
-
-@pytest.fixture
-def em(shared):
-    """An emulator whose batches are done at once, and that has counted nothing yet."""
-    shared.reset()
-    return shared
 
 
 @pytest.fixture(params=list(FACES))

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tried
 from hypothesis import strategies as st
 
-from openrouter_embed.core.plan import BodyMaker, make_plan
+from openrouter_embed.core.bodies import BodyMaker
+from openrouter_embed.core.plan import make_plan
 from openrouter_embed.inputs import ImageInput, read_inputs
 from openrouter_embed.options.settings import make_settings
 from openrouter_embed.options.space import Keys, space_name

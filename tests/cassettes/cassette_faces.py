@@ -62,7 +62,7 @@ FACES: Mapping[str, Face] = {
         "llama_index_openrouter_embed",
         "OpenRouterEmbedding",
         "OpenRouterEmbedding",
-        client="_link.client",
+        client="_backend.client",
         prefix="a",
     ),
 }

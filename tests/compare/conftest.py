@@ -1,16 +1,8 @@
-"""A small corpus in which one model is better by construction."""
+"""What tells a comparison to ask the emulator."""
 
 from __future__ import annotations
 
 import pytest
-
-from openrouter_embed.emulator import Emulator
-
-
-@pytest.fixture
-def emulator():
-    with Emulator(backend="hashed") as running:
-        yield running
 
 
 @pytest.fixture

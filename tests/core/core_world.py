@@ -18,9 +18,10 @@ from openrouter_embed.core.bill import Prices
 from openrouter_embed.core.call import make_call
 from openrouter_embed.core.callbacks import Callbacks
 from openrouter_embed.core.job import Job
+from openrouter_embed.core.limits import Limits
 from openrouter_embed.core.memory import ModelMemory
 from openrouter_embed.core.pacing import Pacer
-from openrouter_embed.core.plan import Limits, make_plan
+from openrouter_embed.core.plan import make_plan
 from openrouter_embed.core.wire import Abort, Done, Reply, Send, Wait
 from openrouter_embed.options.settings import make_settings
 

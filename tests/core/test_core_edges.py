@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 import pytest
-from core_roads import float_road  # noqa: F401 - every test runs by each road
+from core_libraries import float_library  # noqa: F401 - every test runs by each library
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples

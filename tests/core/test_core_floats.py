@@ -1,4 +1,4 @@
-"""Lists of numbers become the same float32 rows by every road, and are refused for one reason."""
+"""Lists of numbers become the same float32 rows by every library, refused for one reason."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from properties import examples
 from openrouter_embed.core import floats
 from openrouter_embed.errors import InvalidResponseError
 
-INSTALLED = [name for name, load in floats.ROADS.items() if load() is not None]
+INSTALLED = [name for name, load in floats.LIBRARIES.items() if load() is not None]
 
 
 def by(name, *rows):
-    """What one road makes of rows, whatever else is installed; refusals as they are shown."""
+    """What one library makes of rows, whatever else is installed; refusals as they are shown."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(floats, "fastest", floats.ROADS[name])
+        patch.setattr(floats, "fastest", floats.LIBRARIES[name])
         try:
             return floats.read_lists([memoryview(row) for row in rows])
         except InvalidResponseError as error:
@@ -216,12 +216,12 @@ def test_any_bytes_have_one_outcome(content):
     assert len({repr(by(name, row)) for name in INSTALLED}) == 1
 
 
-# ---------------------------------------------------------------- which road is taken
+# ---------------------------------------------------------------- which library is taken
 
 
 def test_the_last_road_needs_nothing_that_is_optional():
-    assert list(floats.ROADS)[-1] == "msgspec"
-    assert floats.ROADS["msgspec"]() is not None
+    assert list(floats.LIBRARIES)[-1] == "msgspec"
+    assert floats.LIBRARIES["msgspec"]() is not None
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_floats_are_read_without_the_accelerator_and_with_another_of_its_name(
     monkeypatch, stand_in
 ):
     monkeypatch.setitem(sys.modules, "simdjson", stand_in)
-    assert floats.fastest() is floats.ROADS["msgspec"]()
+    assert floats.fastest() is floats.LIBRARIES["msgspec"]()
     assert floats.read_lists([memoryview(GOOD)]) == [struct.pack("<2f", 0.5, 1.0)]
 
 
@@ -251,7 +251,7 @@ def test_an_accelerator_that_reads_wrong_numbers_is_not_used(monkeypatch):
             return struct.pack("3d", 0.1, -2, 3e-6)
 
     monkeypatch.setitem(sys.modules, "simdjson", SimpleNamespace(Parser=Parser))
-    assert floats.fastest() is floats.ROADS["msgspec"]()
+    assert floats.fastest() is floats.LIBRARIES["msgspec"]()
 
 
 def test_nothing_optional_is_imported_before_the_first_floats():
@@ -274,7 +274,7 @@ def test_threads_read_side_by_side(name):
     chance = random.Random(7)
     rows = [random_row(chance, 500) for _ in range(20)]
     want = [by_the_standard_library(row) for row in rows]
-    read = floats.ROADS[name]()
+    read = floats.LIBRARIES[name]()
     right = []
 
     def work():

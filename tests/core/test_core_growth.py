@@ -8,8 +8,8 @@ import pytest
 from core_world import World, answer, inputs_of, refusal, vector_of
 
 from openrouter_embed.core.growth import size_may_be_to_blame
+from openrouter_embed.core.limits import make_limits
 from openrouter_embed.core.memory import ModelMemory
-from openrouter_embed.core.plan import make_limits
 from openrouter_embed.core.verdict import judge
 from openrouter_embed.core.wire import Fault, FaultKind, Reply
 from openrouter_embed.errors import EmbeddingError, InvalidResponseError

@@ -9,7 +9,7 @@ import sys
 import zlib
 
 import pytest
-from core_roads import inflate_road  # noqa: F401 - every test runs by each road
+from core_libraries import inflate_library  # noqa: F401 - every test runs by each library
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,7 +77,7 @@ def test_any_bytes_decompress_or_fail_cleanly(raw, encoding):
         assert len(inflate.decompress(raw, encoding, 1000)) <= 1000
 
 
-# ---------------------------------------------------------------- both roads
+# ---------------------------------------------------------------- both libraries
 
 
 def written(data, mode, level):
@@ -85,9 +85,9 @@ def written(data, mode, level):
     return made.compress(data) + made.flush()
 
 
-def outcome(roads, name, packed, limit):
+def outcome(libraries, name, packed, limit):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inflate, "roads", lambda: roads)
+        patch.setattr(inflate, "libraries", lambda: libraries)
         try:
             return inflate.decompress(packed, name, limit)
         except (inflate.ContentError, inflate.TooLargeError) as error:
@@ -99,7 +99,7 @@ def compare(seed, count):
 
     (Only what has the right checksum, or grew too large before it came.) Nothing else may differ.
     """
-    chance, plain = random.Random(seed), [inflate.ROADS["zlib"]()]
+    chance, plain = random.Random(seed), [inflate.LIBRARIES["zlib"]()]
     for _ in range(count):
         data = bytes(chance.choices(b"0123456789.,-e[] ", k=chance.randint(0, 600)))
         name, mode = chance.choice([("gzip", 31), ("deflate", 15), ("deflate", -15)])
@@ -109,7 +109,7 @@ def compare(seed, count):
             packed[at : at + chance.randint(0, 2)] = chance.randbytes(1)
         limit = chance.choice([10_000, 300, 8])
         want = outcome(plain, name, bytes(packed), limit)
-        found = outcome(inflate.roads(), name, bytes(packed), limit)
+        found = outcome(inflate.libraries(), name, bytes(packed), limit)
         if want is inflate.ContentError:
             assert found in (want, inflate.TooLargeError, data)
         else:
@@ -128,7 +128,7 @@ def test_many_streams_have_the_outcome_that_zlib_gives(seed):
 
 def test_an_accelerator_that_is_missing_is_not_missed(monkeypatch):
     monkeypatch.setitem(sys.modules, "isal", None)
-    inflate.roads.cache_clear()
-    assert inflate.roads() == [inflate.ROADS["zlib"]()]
+    inflate.libraries.cache_clear()
+    assert inflate.libraries() == [inflate.LIBRARIES["zlib"]()]
     assert inflate.decompress(zipped(PLAIN), "gzip", 9999) == PLAIN
-    inflate.roads.cache_clear()
+    inflate.libraries.cache_clear()

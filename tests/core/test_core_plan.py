@@ -12,13 +12,9 @@ from properties import examples
 
 from openrouter_embed.core.backlog import SMALLEST_SPREAD, Packer
 from openrouter_embed.core.bill import FLAT, Counting, Prices
-from openrouter_embed.core.plan import (
-    BodyMaker,
-    Estimates,
-    Limits,
-    make_limits,
-    make_plan,
-)
+from openrouter_embed.core.bodies import BodyMaker
+from openrouter_embed.core.limits import Limits, make_limits
+from openrouter_embed.core.plan import Estimates, make_plan
 from openrouter_embed.core.tokens import estimate_tokens
 from openrouter_embed.errors import ConfigurationError
 from openrouter_embed.inputs import ImageInput, Item, read_inputs

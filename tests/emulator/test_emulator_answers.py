@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import SMALL, call, post
+from emulator_calls import SMALL, call, post
 
 from openrouter_embed.emulator import Emulator
 from openrouter_embed.emulator.catalogue import MODELS

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SMALL, call, post
+from emulator_calls import SMALL, call, post
 
 from openrouter_embed.emulator import BatchItem, Emulator
 from openrouter_embed.errors import ConfigurationError

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import call, post
+from emulator_calls import call, post
 
 from openrouter_embed.emulator import Emulator
 from openrouter_embed.errors import ConfigurationError

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import SMALL, post
+from emulator_calls import SMALL, post
 
 from openrouter_embed.emulator import Emulator, EmulatorOptions, Stats
 

@@ -1,7 +1,7 @@
 """Which requests are refused, with which status and words."""
 
 import pytest
-from conftest import SMALL, call, post
+from emulator_calls import SMALL, call, post
 
 from openrouter_embed.emulator import Emulator
 

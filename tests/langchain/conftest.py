@@ -1,32 +1,12 @@
-"""An emulator, and embeddings that speak to it and are closed afterwards."""
+"""Embeddings that speak to the emulator and are closed afterwards."""
 
 from __future__ import annotations
 
 import pytest
 
 from langchain_openrouter_embed import OpenRouterEmbeddings
-from openrouter_embed.emulator import Emulator
 
 MINI = "sentence-transformers/all-minilm-l6-v2"  # no roles, 384 wide
-
-
-@pytest.fixture(scope="session")
-def shared_emulator():
-    with Emulator(backend="hashed") as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(shared_emulator):
-    """An emulator whose counters and log are empty."""
-    shared_emulator.reset()
-    return shared_emulator
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch):
-    for name in ("API_KEY", "API_BASE", "APP_URL", "APP_TITLE"):
-        monkeypatch.delenv(f"OPENROUTER_{name}", raising=False)
 
 
 @pytest.fixture

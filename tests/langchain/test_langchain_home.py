@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
+from habits import COLUMNS, NO_LISTS, TEXTS, sent
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 from PIL import Image
@@ -18,7 +16,6 @@ from langchain_openrouter_embed import OpenRouterEmbeddings
 from openrouter_embed import ConfigurationError
 
 GEMINI = "google/gemini-embedding-2"
-TEXTS = ["one", "two"]
 
 
 async def _array(embeddings, texts):
@@ -50,48 +47,21 @@ def door(request):
     return DOORS[request.param]
 
 
-def sent(emulator):
-    return [text for request in emulator.requests for text in request.body["input"]]
+FORMS = [*COLUMNS, "a generator"]
 
 
-COLUMNS = {
-    "pandas": pd.DataFrame({"text": TEXTS})["text"],
-    "polars": pl.DataFrame({"text": TEXTS})["text"],
-    "pyarrow": pa.table({"text": TEXTS})["text"],
-    "numpy": np.array(TEXTS),
-    "a generator": None,
-    "the values of a dict": dict(enumerate(TEXTS)).values(),
-}
-
-
-@pytest.mark.parametrize("form", COLUMNS)
+@pytest.mark.parametrize("form", FORMS)
 async def test_people_pass_a_column(make, emulator, door, form):
     column = (text for text in TEXTS) if form == "a generator" else COLUMNS[form]
     assert len(await door(make(), column)) == 2
     assert sent(emulator) == TEXTS
 
 
-async def ticking():
-    yield "one"
-
-
 WRONG = {
-    "a table of pandas": (
-        lambda: pd.DataFrame({"text": TEXTS}), r'DataFrame: .*`df\["text"\]\.tolist\(\)`'),
-    "one column as a table": (
-        lambda: pd.DataFrame({"text": TEXTS})[["text"]], r'`df\["text"\]\.tolist\(\)`'),
-    "a table of polars": (lambda: pl.DataFrame({"text": TEXTS}), r'`df\["text"\]\.to_list\(\)`'),
-    "a set": (lambda: set(TEXTS), r"`sorted\(texts\)`"),
-    "a dict": (lambda: {1: "one"}, r"`list\(d\.values\(\)\)`"),
-    "None": (lambda: None, "a NoneType"),
-    "a number": (lambda: 5, "an int"),
-    "one text": (lambda: "one", "a list, even for one"),
-    "an async generator": (ticking, "async for text in texts"),
-    "an array without a dimension": (lambda: np.array("x"), r"`\[array\.item\(\)\]`"),
+    **NO_LISTS,
     "a document": (lambda: Document(page_content="one"), "pass its `page_content`"),
     "documents": (lambda: [Document(page_content="one")], "Text 0 .* Pass its `page_content`"),
-    "a missing text": (lambda: ["one", None], "Text 1 is a NoneType .a missing value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", WRONG)

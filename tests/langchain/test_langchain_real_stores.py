@@ -22,6 +22,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
 from langchain_core.vectorstores import InMemoryVectorStore
+from passages import PAIRS
 
 from openrouter_embed import EmbeddingError, InvalidResponseError
 from openrouter_embed.emulator import Emulator
@@ -33,25 +34,7 @@ VOYAGE = "voyageai/voyage-4"
 VISION = "voyageai/voyage-multimodal-3.5"
 WIDTH = 1024  # of both
 
-TEXTS = {
-    "How should tomato plants be watered in summer?": (
-        "Tomato plants want a deep watering three times a week in summer, early in the morning, "
-        "so that the soil stays moist but the leaves dry before the night comes."
-    ),
-    "How is a bicycle chain cleaned and oiled?": (
-        "Clean a bicycle chain with a rag and degreaser while turning the pedals backwards, then "
-        "put one drop of oil on every link and wipe the rest away."
-    ),
-    "When does the public library open on Sunday?": (
-        "The public library opens at noon on Sunday and closes at five, and books can be returned "
-        "through the slot beside the door at any hour of the week."
-    ),
-    "Which temperature does a sourdough loaf bake at?": (
-        "A sourdough loaf bakes in a covered pot at a temperature of 240 degrees for half an hour, "
-        "and another fifteen minutes without the lid for the crust."
-    ),
-}
-DOCUMENTS = [Document(text, metadata={"at": at}) for at, text in enumerate(TEXTS.values())]
+DOCUMENTS = [Document(text, metadata={"at": at}) for at, text in enumerate(PAIRS.values())]
 MORE = [Document(f"Note {at} about something else entirely.") for at in range(150)]
 
 
@@ -194,7 +177,7 @@ def shop(request):
 def test_a_real_store_finds_the_right_answers_first(shop, make):
     store = shop.open(DOCUMENTS, make(model=VOYAGE))
     assert shop.count(store) == len(DOCUMENTS)
-    for at, (question, text) in enumerate(TEXTS.items()):
+    for at, (question, text) in enumerate(PAIRS.items()):
         (found,) = store.similarity_search(question, k=1)
         assert (found.page_content, found.metadata["at"]) == (text, at)
 
@@ -203,29 +186,29 @@ def test_a_real_store_finds_the_right_answers_first(shop, make):
 async def test_a_real_store_finds_the_right_answers_first_asynchronously(shop, make):
     store = await shop.aopen(DOCUMENTS, make(model=VOYAGE))
     assert shop.count(store) == len(DOCUMENTS)
-    for question, text in TEXTS.items():
+    for question, text in PAIRS.items():
         (found,) = await store.asimilarity_search(question, k=1)
         assert found.page_content == text
 
 
 @pytest.mark.slow
 def test_a_real_store_of_plain_texts_grows_and_retrieves(shop, make):
-    first, *others = TEXTS.values()
+    first, *others = PAIRS.values()
     store = shop.kind.from_texts([first], make(model=VOYAGE), **shop.options())
     store.add_texts(others)
-    assert shop.count(store) == len(TEXTS)
+    assert shop.count(store) == len(PAIRS)
     retriever = store.as_retriever(search_kwargs={"k": 1})
-    assert [retriever.invoke(question)[0].page_content for question in TEXTS] == [*TEXTS.values()]
+    assert [retriever.invoke(question)[0].page_content for question in PAIRS] == [*PAIRS.values()]
 
 
 @pytest.mark.slow
 async def test_a_real_store_of_plain_texts_grows_and_retrieves_asynchronously(shop, make):
-    first, *others = TEXTS.values()
+    first, *others = PAIRS.values()
     store = await shop.kind.afrom_texts([first], make(model=VOYAGE), **shop.options())
     await store.aadd_texts(others)
-    assert shop.count(store) == len(TEXTS)
+    assert shop.count(store) == len(PAIRS)
     retriever = store.as_retriever(search_kwargs={"k": 1})
-    for question, text in TEXTS.items():
+    for question, text in PAIRS.items():
         assert (await retriever.ainvoke(question))[0].page_content == text
 
 
@@ -327,7 +310,7 @@ def test_chroma_holds_texts_and_images_together(image_shop, make, pictures):
     store = image_shop.open(DOCUMENTS, make(model=VISION))
     store.add_images(pictures)
     assert image_shop.count(store) == len(DOCUMENTS) + len(pictures)
-    question, text = next(iter(TEXTS.items()))
+    question, text = next(iter(PAIRS.items()))
     assert store.similarity_search(question, k=1)[0].page_content == text
 
 
@@ -402,5 +385,5 @@ def test_indexing_fills_a_real_store(shop, make, records):
     store = shop.open(DOCUMENTS[:1], make(model=VOYAGE))
     index(DOCUMENTS[1:], records, store, key_encoder=lambda _: str(uuid.uuid4()))
     assert shop.count(store) == len(DOCUMENTS)
-    for question, text in TEXTS.items():
+    for question, text in PAIRS.items():
         assert store.similarity_search(question, k=1)[0].page_content == text

@@ -8,6 +8,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
 from langchain_core.vectorstores import InMemoryVectorStore
+from passages import PAIRS
 
 from openrouter_embed import EmbeddingError
 from openrouter_embed.emulator import Emulator
@@ -15,24 +16,6 @@ from openrouter_embed.emulator import Emulator
 E5 = "intfloat/e5-base-v2"
 VOYAGE = "voyageai/voyage-4"
 
-PAIRS = {
-    "How should tomato plants be watered in summer?": (
-        "Tomato plants want a deep watering three times a week in summer, early in the morning, "
-        "so that the soil stays moist but the leaves dry before the night comes."
-    ),
-    "How is a bicycle chain cleaned and oiled?": (
-        "Clean a bicycle chain with a rag and degreaser while turning the pedals backwards, then "
-        "put one drop of oil on every link and wipe the rest away."
-    ),
-    "When does the public library open on Sunday?": (
-        "The public library opens at noon on Sunday and closes at five, and books can be returned "
-        "through the slot beside the door at any hour of the week."
-    ),
-    "Which temperature does a sourdough loaf bake at?": (
-        "A sourdough loaf bakes in a covered pot at a temperature of 240 degrees for half an hour, "
-        "and another fifteen minutes without the lid for the crust."
-    ),
-}
 DOCUMENTS = [Document(passage, metadata={"at": at}) for at, passage in enumerate(PAIRS.values())]
 
 

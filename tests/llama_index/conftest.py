@@ -1,4 +1,4 @@
-"""An emulator per test module and embedding objects that are closed when the test ends."""
+"""Embedding objects that are closed when the test ends."""
 
 from __future__ import annotations
 
@@ -6,26 +6,6 @@ import pytest
 from llama_doubles import KEY, SMALL
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
-from openrouter_embed.emulator import Emulator
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch):
-    for name in ("OPENROUTER_API_KEY", "OPENROUTER_API_BASE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Emulator(backend="hashed") as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(_running):
-    """An emulator without latency, its counters at zero."""
-    _running.reset()
-    return _running
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_a_pickle_holds_operational_options_and_no_key(full, monkeypatch):
     assert KEY.encode() not in data
     again = pickle.loads(data)
     assert again.to_dict() == full.to_dict()
-    settings = again._link.settings
+    settings = again._backend.settings
     assert (settings.timeout, settings.max_retries, settings.user) == (3.0, 1, "someone")
     assert settings.max_concurrency == 2
     assert settings.default_headers == {"X-Token": "hush"}
@@ -232,8 +232,8 @@ def test_the_key_is_in_no_form_of_the_object(full):
         full.to_payload(),
         vars(full),
         full.__pydantic_private__,
-        full._link.options,
-        vars(full._link),
+        full._backend.options,
+        vars(full._backend),
         full.model_json_schema(),
     ]
     assert KEY not in repr(forms)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
+from habits import COLUMNS, NO_LISTS, TEXTS, sent
 from llama_doubles import E5, GEMINI
 from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.storage.kvstore import SimpleKVStore
@@ -17,8 +15,6 @@ from pydantic import BaseModel
 
 from llama_index_openrouter_embed import OpenRouterEmbedding
 from openrouter_embed import ConfigurationError
-
-TEXTS = ["one", "two"]
 
 
 async def _sync(embedding, texts):
@@ -45,46 +41,17 @@ def door(request):
     return DOORS[request.param]
 
 
-def sent(emulator):
-    return [text for request in emulator.requests for text in request.body["input"]]
-
-
-COLUMNS = {
-    "pandas": pd.DataFrame({"text": TEXTS})["text"],
-    "polars": pl.DataFrame({"text": TEXTS})["text"],
-    "pyarrow": pa.table({"text": TEXTS})["text"],
-    "numpy": np.array(TEXTS),
-    "the values of a dict": dict(enumerate(TEXTS)).values(),
-}
-
-
 @pytest.mark.parametrize("form", COLUMNS)
 async def test_people_pass_a_column(make, emulator, door, form):
     assert len(await door(make(), COLUMNS[form])) == 2
     assert sent(emulator) == TEXTS
 
 
-async def ticking():
-    yield "one"
-
-
 WRONG = {
-    "a table of pandas": (
-        lambda: pd.DataFrame({"text": TEXTS}), r'DataFrame: .*`df\["text"\]\.tolist\(\)`'),
-    "one column as a table": (
-        lambda: pd.DataFrame({"text": TEXTS})[["text"]], r'`df\["text"\]\.tolist\(\)`'),
-    "a table of polars": (lambda: pl.DataFrame({"text": TEXTS}), r'`df\["text"\]\.to_list\(\)`'),
-    "a set": (lambda: set(TEXTS), r"`sorted\(texts\)`"),
-    "a dict": (lambda: {1: "one"}, r"`list\(d\.values\(\)\)`"),
-    "None": (lambda: None, "a NoneType"),
-    "a number": (lambda: 5, "an int"),
-    "one text": (lambda: "one", "a list, even for one"),
-    "an async generator": (ticking, "async for text in texts"),
-    "an array without a dimension": (lambda: np.array("x"), r"`\[array\.item\(\)\]`"),
+    **NO_LISTS,
     "a document": (lambda: Document(text="one"), r"pass its `get_content\(\)`"),
     "documents": (lambda: [Document(text="one")], r"Text 0 .* Pass its `get_content\(\)`"),
-    "a missing text": (lambda: ["one", None], "Text 1 is a NoneType .a missing value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", WRONG)

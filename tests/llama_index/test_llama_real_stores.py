@@ -18,6 +18,7 @@ import pytest
 from llama_index.core import Document, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores import SimpleVectorStore
+from passages import PAIRS
 
 from openrouter_embed import InvalidResponseError
 
@@ -27,25 +28,7 @@ if TYPE_CHECKING:
 VOYAGE = "voyageai/voyage-4"
 WIDTH = 1024
 
-TEXTS = {
-    "How should tomato plants be watered in summer?": (
-        "Tomato plants want a deep watering three times a week in summer, early in the morning, "
-        "so that the soil stays moist but the leaves dry before the night comes."
-    ),
-    "How is a bicycle chain cleaned and oiled?": (
-        "Clean a bicycle chain with a rag and degreaser while turning the pedals backwards, then "
-        "put one drop of oil on every link and wipe the rest away."
-    ),
-    "When does the public library open on Sunday?": (
-        "The public library opens at noon on Sunday and closes at five, and books can be returned "
-        "through the slot beside the door at any hour of the week."
-    ),
-    "Which temperature does a sourdough loaf bake at?": (
-        "A sourdough loaf bakes in a covered pot at a temperature of 240 degrees for half an hour, "
-        "and another fifteen minutes without the lid for the crust."
-    ),
-}
-ANSWERS = tuple(TEXTS.values())
+ANSWERS = tuple(PAIRS.values())
 
 
 @dataclass(frozen=True)
@@ -208,25 +191,25 @@ def faulty(emulate):
 
 def answers(index):
     retriever = index.as_retriever(similarity_top_k=1)
-    return {question: retriever.retrieve(question)[0].text for question in TEXTS}
+    return {question: retriever.retrieve(question)[0].text for question in PAIRS}
 
 
 async def aanswers(index):
     retriever = index.as_retriever(similarity_top_k=1)
-    return {question: (await retriever.aretrieve(question))[0].text for question in TEXTS}
+    return {question: (await retriever.aretrieve(question))[0].text for question in PAIRS}
 
 
 def test_a_store_finds_the_right_answers_first(shop, make):
     index = shop.build(make(VOYAGE))
-    assert shop.count(index.vector_store) == len(TEXTS)
-    assert answers(index) == TEXTS
+    assert shop.count(index.vector_store) == len(PAIRS)
+    assert answers(index) == PAIRS
 
 
 async def test_a_store_finds_the_right_answers_first_asynchronously(shop, make):
     embedding = make(VOYAGE)
     index = await shop.abuild(embedding)
-    assert await shop.counted(index.vector_store) == len(TEXTS)
-    assert await aanswers(index) == TEXTS
+    assert await shop.counted(index.vector_store) == len(PAIRS)
+    assert await aanswers(index) == PAIRS
     await embedding.aclose()
 
 
@@ -235,8 +218,8 @@ def test_a_store_grows(shop, make):
     index = shop.build(make(VOYAGE), [first])
     index.insert(Document(text=others[0]))
     index.insert_nodes([TextNode(text=text) for text in others[1:]])
-    assert shop.count(index.vector_store) == len(TEXTS)
-    assert answers(index) == TEXTS
+    assert shop.count(index.vector_store) == len(PAIRS)
+    assert answers(index) == PAIRS
 
 
 async def test_a_store_grows_asynchronously(shop, make):
@@ -244,7 +227,7 @@ async def test_a_store_grows_asynchronously(shop, make):
     embedding = make(VOYAGE)
     index = await shop.abuild(embedding, [first])
     await index.ainsert_nodes([TextNode(text=text) for text in others])
-    assert await aanswers(index) == TEXTS
+    assert await aanswers(index) == PAIRS
     await embedding.aclose()
 
 
@@ -252,9 +235,9 @@ def test_a_saved_index_is_opened_again_and_nothing_is_bought_twice(shop, make, e
     index = shop.build(make(VOYAGE))
     bought = emulator.stats.inputs
     again = shop.reopen(index, make(VOYAGE))
-    assert shop.count(again.vector_store) == len(TEXTS)
-    assert emulator.stats.inputs == bought == len(TEXTS)
-    assert answers(again) == TEXTS
+    assert shop.count(again.vector_store) == len(PAIRS)
+    assert emulator.stats.inputs == bought == len(PAIRS)
+    assert answers(again) == PAIRS
 
 
 async def test_a_store_gets_documents_as_documents_and_queries_as_queries(shop, make, emulator):
@@ -271,7 +254,7 @@ def test_a_short_answer_never_becomes_a_shorter_store(shop, make, faulty):
     faulty.short.set()
     with pytest.raises(InvalidResponseError):
         index.insert_nodes([TextNode(text=f"note {at}") for at in range(150)])
-    assert shop.count(index.vector_store) == len(TEXTS)
+    assert shop.count(index.vector_store) == len(PAIRS)
 
 
 async def test_a_short_answer_never_becomes_a_shorter_store_asynchronously(shop, make, faulty):
@@ -280,5 +263,5 @@ async def test_a_short_answer_never_becomes_a_shorter_store_asynchronously(shop,
     faulty.short.set()
     with pytest.raises(InvalidResponseError):
         await index.ainsert_nodes([TextNode(text=f"note {at}") for at in range(150)])
-    assert await shop.counted(index.vector_store) == len(TEXTS)
+    assert await shop.counted(index.vector_store) == len(PAIRS)
     await embedding.aclose()

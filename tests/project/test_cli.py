@@ -14,14 +14,8 @@ from openrouter_embed.commands import cli
 from openrouter_embed.emulator import Emulator, runner
 
 
-@pytest.fixture
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
-    monkeypatch.delenv("OPENROUTER_API_BASE", raising=False)
-
-
 @pytest.mark.slow
-def test_demo_without_a_key_says_so_and_finds_the_right_answers_in_both_frameworks(no_key, capsys):
+def test_demo_without_a_key_says_so_and_finds_the_right_answers_in_both_frameworks(capsys):
     assert cli.main(["demo", "--limit", "400"]) == 0
     out = capsys.readouterr().out
     assert "a local emulator answers" in out
@@ -53,7 +47,7 @@ def test_a_long_name_is_cut_between_its_parts(capsys):
     assert "0.500 ….set_exception_handler " in capsys.readouterr().out
 
 
-def test_demo_with_two_models_compares_them(no_key, capsys):
+def test_demo_with_two_models_compares_them(capsys):
     command = ["demo", "--limit", "60", "--model", "openai/text-embedding-3-small",
                "--model", "baai/bge-m3"]  # fmt: skip
     assert cli.main(command) == 0
@@ -63,7 +57,7 @@ def test_demo_with_two_models_compares_them(no_key, capsys):
     assert "LlamaIndex" not in out
 
 
-def test_demo_answers_a_question_of_ones_own_with_another_model(no_key, capsys):
+def test_demo_answers_a_question_of_ones_own_with_another_model(capsys):
     command = ["demo", "--limit", "50", "--model", "voyageai/voyage-4", "where is a heap?"]
     assert cli.main(command) == 0
     out = capsys.readouterr().out
@@ -291,7 +285,7 @@ def test_no_hint_is_given_where_there_is_none(typed, capsys):
     assert "did you mean" not in capsys.readouterr().err
 
 
-def test_messages_call_options_as_the_command_line_does(no_key, tmp_path, monkeypatch, capsys):
+def test_messages_call_options_as_the_command_line_does(tmp_path, monkeypatch, capsys):
     texts = tmp_path / "texts.txt"
     texts.write_text("bread\n")
     assert cli.main(["compare", str(texts), "--model", "baai/bge-m3"]) == 1

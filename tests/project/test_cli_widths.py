@@ -15,12 +15,6 @@ COMMANDS = ["demo", "serve", "models", "compare", "batch", "cache", "completion"
 
 
 @pytest.fixture
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
-    monkeypatch.delenv("OPENROUTER_API_BASE", raising=False)
-
-
-@pytest.fixture
 def printed(monkeypatch, capsys):
     """Runs a command on a terminal of a width, and returns the lines that it prints."""
 
@@ -47,14 +41,14 @@ def test_help_fits(printed, width, command):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_demo_fits(no_key, printed, width):
+def test_the_demo_fits(printed, width):
     lines = printed(width, "demo", "--limit", "40", f"where is {'a word ' * 20}?", "heap")
 
     assert widest(lines) <= width
     assert sum(line.startswith("? ") for line in lines) == 2
 
 
-def test_answers_side_by_side_fit(no_key, printed, monkeypatch, capsys):
+def test_answers_side_by_side_fit(printed, monkeypatch, capsys):
     from openrouter_embed.commands.demo import _show
 
     long = "asyncio.base_events." + "a" * 60
@@ -65,7 +59,7 @@ def test_answers_side_by_side_fit(no_key, printed, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_comparison_fits(no_key, printed, tmp_path, width):
+def test_a_comparison_fits(printed, tmp_path, width):
     texts = tmp_path / "texts.txt"
     texts.write_text("The heron lives near the harbour.\nThe otter lives near the orchard.")
     models = [part for model in MODELS for part in ("--model", model)]

@@ -39,12 +39,6 @@ BODY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
-    for name in ("API_KEY", "API_BASE", "BASE_URL", "APP_URL", "APP_TITLE"):
-        monkeypatch.delenv(f"OPENROUTER_{name}", raising=False)
-
-
 @pytest.fixture(scope="module")
 def emulator():
     with Emulator(backend="hashed", api_key="right") as running:
@@ -68,7 +62,7 @@ def door(name):
 
 def settings(made):
     """What the client behind any door was told."""
-    inner = getattr(made, "_client", None) or getattr(made, "_link", None) or made
+    inner = getattr(made, "_client", None) or getattr(made, "_backend", None) or made
     return inner.settings
 
 

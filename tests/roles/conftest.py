@@ -1,4 +1,4 @@
-"""Emulators that the role tests share."""
+"""An emulator that answers whatever it is asked."""
 
 from __future__ import annotations
 
@@ -26,16 +26,3 @@ def wire(yes_man):
     """An emulator that answers whatever it is asked, and has seen nothing yet."""
     yes_man.reset()
     return yes_man
-
-
-@pytest.fixture(scope="session")
-def shared_emulator():
-    with Emulator(backend="hashed") as running:
-        yield running
-
-
-@pytest.fixture
-def em(shared_emulator):
-    """An emulator that knows its models and has seen nothing yet."""
-    shared_emulator.reset()
-    return shared_emulator

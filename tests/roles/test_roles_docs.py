@@ -83,7 +83,6 @@ def test_every_snippet_of_the_pages_runs(openrouter_emulator, monkeypatch, numbe
 @pytest.fixture
 def listing(em, monkeypatch, capsys):
     """The lines that the command prints, split into columns."""
-    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
     monkeypatch.setenv("OPENROUTER_API_BASE", em.base_url)
     monkeypatch.setenv("COLUMNS", "200")
     assert cli.main(["models"]) == 0

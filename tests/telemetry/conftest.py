@@ -1,4 +1,4 @@
-"""Providers that keep what they are given, and emulators that behave as a test wants."""
+"""Providers that keep what they are given, and retries that come at once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from telemetry_table import check_span
-
-from openrouter_embed.emulator import Emulator
 
 OURS = "openrouter_embed"
 
@@ -81,23 +79,8 @@ def watch(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Let retries come at once, and no variable of the machine interfere."""
+    """Let retries come at once."""
     monkeypatch.setattr("openrouter_embed.core.retry.BACKOFF_BASE", 0.001)
-    for name in ("OPENROUTER_API_KEY", "OPENROUTER_API_BASE", "OPENROUTER_EMBED_OTEL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Emulator(backend="hashed") as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(_running):
-    """An emulator that answers at once, its counters at zero."""
-    _running.reset()
-    return _running
 
 
 @pytest.fixture

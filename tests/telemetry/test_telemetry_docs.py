@@ -46,8 +46,7 @@ def test_every_block_of_the_page_runs_and_prints_what_it_says(openrouter_emulato
 
 
 @pytest.mark.slow
-def test_the_example_prints_spans_and_metrics_of_the_real_sdk(monkeypatch):
-    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+def test_the_example_prints_spans_and_metrics_of_the_real_sdk():
     printed = run("examples/telemetry.py")
     decoder, found = json.JSONDecoder(), []
     while printed := printed.strip():

@@ -71,7 +71,7 @@ def test_a_retry_is_one_line(lines, emulate, run, door):
 
 @every_door
 def test_a_cool_down_is_one_line_besides_the_retry(lines, emulate, run, door, monkeypatch):
-    monkeypatch.setattr("openrouter_embed.core.job.A_TIME", 0.001)
+    monkeypatch.setattr("openrouter_embed.core.retry.SHORTEST_WAIT", 0.001)
     wait = {"Retry-After-Ms": "5"}
     answer = (429, wait, b'{"error": {"code": 429, "message": "slow down"}}')
     server = emulate(faults=lambda number, _: answer if number == 1 else None)

@@ -22,7 +22,7 @@ from openrouter_embed import (
     ConfigurationError,
     EmbeddingClient,
     EmbeddingError,
-    client,
+    streams,
     telemetry,
 )
 from openrouter_embed.telemetry import names
@@ -185,14 +185,14 @@ def test_ctrl_c_ends_the_span_of_a_synchronous_call(watch, emulate):
 
 
 def test_every_part_of_a_stream_has_a_span(watch, emulator, monkeypatch):
-    monkeypatch.setattr(client, "STREAM_INPUTS", 2)
+    monkeypatch.setattr(streams, "STREAM_INPUTS", 2)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
         list(made.stream(["a", "b", "c"]))
     assert [span.attributes["openrouter_embed.inputs"] for span in watch.ours] == [2, 1]
 
 
 async def test_every_part_of_an_asynchronous_stream_has_a_span(watch, emulator, monkeypatch):
-    monkeypatch.setattr(client, "STREAM_INPUTS", 2)
+    monkeypatch.setattr(streams, "STREAM_INPUTS", 2)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
         async with made.as_async() as twin:
             async for _ in twin.stream(["a", "b", "c"]):
@@ -203,7 +203,7 @@ async def test_every_part_of_an_asynchronous_stream_has_a_span(watch, emulator, 
 def test_no_span_is_current_between_the_parts_of_a_stream(watch, emulator, monkeypatch):
     from opentelemetry import trace
 
-    monkeypatch.setattr(client, "STREAM_INPUTS", 1)
+    monkeypatch.setattr(streams, "STREAM_INPUTS", 1)
     with EmbeddingClient(MODEL, api_key=KEY, base_url=emulator.base_url) as made:
         for _ in made.stream(["a", "b"]):
             assert not trace.get_current_span().get_span_context().is_valid

@@ -1,7 +1,7 @@
 """The client behind one embedding object, told LlamaIndex's limits.
 
 Rules of this file:
-- The only key kept here is the client's own guarded one; a link is never pickled.
+- The only key kept here is the client's own guarded one; a backend is never pickled.
 - A restored object may have no key yet: its client reads the environment when it sends.
 """
 
@@ -75,7 +75,7 @@ class Throttle:
         return tokens if limit is None else min(tokens, limit)
 
 
-class Link:
+class Backend:
     """One object's client and what it was made of.
 
     Attributes:
@@ -145,8 +145,7 @@ class Link:
 
     async def aclose(self) -> None:
         """Close the client without blocking the event loop."""
-        await self.client.as_async().aclose()
-        self.close()
+        await self.client.aclose()
 
 
 def _capped(options: Mapping[str, Any], num_workers: int | None) -> dict[str, Any]:

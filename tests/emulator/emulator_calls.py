@@ -1,4 +1,4 @@
-"""An emulator for a whole module of tests, and a client that speaks plain HTTP to one."""
+"""A client that speaks plain HTTP to an emulator."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import http.client
 import json
 from dataclasses import dataclass
 from typing import Any
-
-import pytest
-
-from openrouter_embed.emulator import Emulator
 
 SMALL = "openai/text-embedding-3-small"
 
@@ -52,10 +48,3 @@ def post(emulator, body=None, *, key="any", **fields):
     if body is None:
         body = {"model": SMALL, "input": "some text", **fields}
     return call(emulator, "POST", "/embeddings", body, key=key)
-
-
-@pytest.fixture(scope="session")
-def emulator():
-    """One emulator without latency, for tests that do not look at its counters."""
-    with Emulator(backend="hashed") as running:
-        yield running
