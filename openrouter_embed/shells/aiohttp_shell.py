@@ -37,8 +37,8 @@ from openrouter_embed.core.wire import (
     Send,
     Wait,
 )
+from openrouter_embed.route import Route, find_route
 from openrouter_embed.shells import shared
-from openrouter_embed.shells.route import Route, find_route
 from openrouter_embed.shells.shared import FramingError, Table
 
 if TYPE_CHECKING:

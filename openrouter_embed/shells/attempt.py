@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openrouter_embed.shells.route import Route
+    from openrouter_embed.route import Route
 
 
 class Attempt:

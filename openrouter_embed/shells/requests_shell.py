@@ -42,11 +42,11 @@ from openrouter_embed.core.wire import (
     Wait,
 )
 from openrouter_embed.errors import ClientClosedError, ConfigurationError
+from openrouter_embed.route import find_route
 from openrouter_embed.shells import shared
 from openrouter_embed.shells.attempt import Attempt, current, make_session
-from openrouter_embed.shells.route import find_route
 from openrouter_embed.shells.shared import FramingError, Table, check_head
-from openrouter_embed.shells.workers import Workers
+from openrouter_embed.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,8 +99,9 @@ class RequestsTransport:
         self._own: requests.Session | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self.workers = Workers()
-        weakref.finalize(self, self.workers.dismiss)
+        self._workers = Workers()
+        self.start = self._workers.start
+        weakref.finalize(self, self._workers.dismiss)
 
     def send(self, request: Request, attempt: Attempt) -> Outcome:
         """Send a request and read its whole answer."""
@@ -171,7 +172,7 @@ class RequestsTransport:
             session, self._own = self._own, None
         if session is not None:
             session.close()
-        self.workers.close()
+        self._workers.close()
 
 
 def _forget_target(response: requests.Response, **_: object) -> None:
@@ -253,7 +254,7 @@ def drive(job: Driven, inbox: Inbox, transport: RequestsTransport, settings: Set
                 attempt = attempts[request.id] = Attempt(request.timeout + wire.SOCKET_SLACK)
                 task = _task(request, attempt, inbox, transport, settings.limiter)
                 try:
-                    transport.workers.start(task)
+                    transport.start(task)
                 except RuntimeError:
                     inbox.put((request.id, _NO_THREAD))
             elif isinstance(step, Abort):

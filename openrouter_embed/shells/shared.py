@@ -20,7 +20,7 @@ from openrouter_embed.errors import EmbeddingError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from openrouter_embed.shells.route import Route
+    from openrouter_embed.route import Route
 
 MAX_HEADERS: Final = 96
 """Headers an answer may have; `http.client` stops at 99, `aiohttp` at 128."""

@@ -32,15 +32,15 @@ from fault_server import (
     wait,
 )
 
+from openrouter_embed import route
 from openrouter_embed.errors import (
     APIError,
     ConfigurationError,
     DeadlineExceededError,
     TransportError,
 )
-from openrouter_embed.shells import route
+from openrouter_embed.route import CA_VARIABLES
 from openrouter_embed.shells.attempt import shut_down
-from openrouter_embed.shells.route import CA_VARIABLES
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS)
 

@@ -389,7 +389,7 @@ def test_e9_closing_does_not_wait_long_for_threads_that_hang():
     with no_leaks():
         with (
             mock.patch("socket.getaddrinfo", hang),
-            mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.2),
+            mock.patch("openrouter_embed.workers.JOIN_SECONDS", 0.2),
         ):
             client = EmbeddingClient(**DEFAULTS, base_url="https://slow.invalid/v1")
             with suppress(Exception):

@@ -232,7 +232,7 @@ def test_an_attempt_that_is_over_leaves_neither_thread_nor_connection(act, kept)
                 client.embed([TEXT])
             with pytest.raises(DeadlineExceededError):
                 client.embed([TEXT], deadline=0.15)
-            workers, until = client._engine.connections.requests.workers, time.monotonic() + 2
+            workers, until = client._engine.connections.requests._workers, time.monotonic() + 2
             while len(workers.threads) > len(workers.free) and time.monotonic() < until:
                 time.sleep(0.005)
             assert len(workers.threads) == len(workers.free)
@@ -244,8 +244,8 @@ def test_closing_waits_for_threads_no_longer_than_it_must():
     with no_leaks():
         client = EmbeddingClient(**DEFAULTS)
         transport = client._engine.connections.requests
-        transport.workers.start(lambda: (gate.wait(5), done.set()))
-        with mock.patch("openrouter_embed.shells.workers.JOIN_SECONDS", 0.05):
+        transport.start(lambda: (gate.wait(5), done.set()))
+        with mock.patch("openrouter_embed.workers.JOIN_SECONDS", 0.05):
             client.close()
         assert not done.is_set()
         gate.set()

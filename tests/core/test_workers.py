@@ -15,7 +15,7 @@ import pytest
 
 from openrouter_embed import EmbeddingClient
 from openrouter_embed.errors import ConfigurationError
-from openrouter_embed.shells.workers import Workers
+from openrouter_embed.workers import Workers
 
 MODEL = "openai/text-embedding-3-small"
 
@@ -45,7 +45,7 @@ def test_as_many_threads_as_sends_at_once(workers):
 
 
 def test_work_that_comes_as_a_thread_goes_home_is_done(workers, monkeypatch):
-    monkeypatch.setattr("openrouter_embed.shells.workers.IDLE_SECONDS", 0.0002)
+    monkeypatch.setattr("openrouter_embed.workers.IDLE_SECONDS", 0.0002)
     done = queue.SimpleQueue()
     for at in range(2_000):
         workers.start(lambda at=at: done.put(at))
@@ -55,7 +55,7 @@ def test_work_that_comes_as_a_thread_goes_home_is_done(workers, monkeypatch):
 
 
 def test_idle_threads_go_home(workers, monkeypatch):
-    monkeypatch.setattr("openrouter_embed.shells.workers.IDLE_SECONDS", 0.01)
+    monkeypatch.setattr("openrouter_embed.workers.IDLE_SECONDS", 0.01)
     done = queue.SimpleQueue()
     workers.start(lambda: done.put(1))
     done.get(timeout=10)
@@ -91,7 +91,8 @@ def test_a_call_for_which_there_is_no_thread_left_keeps_what_had_come(em, monkey
             free(workers, work)
 
         free = Workers.start
-        monkeypatch.setattr(Workers, "start", start)
+        transport = client._engine.connections.requests
+        monkeypatch.setattr(transport, "start", lambda work: start(transport._workers, work))
         with pytest.raises(ConfigurationError, match="max_concurrency") as caught:
             client.embed(texts)
         assert caught.value.result.ok.sum() == 3
@@ -101,7 +102,7 @@ def test_a_client_that_is_forgotten_sends_its_threads_home(em):
     client = EmbeddingClient(MODEL, api_key="k", base_url=em.base_url)
     client.embed(["a text"])
     transport = client._engine.connections.requests
-    threads, gone = list(transport.workers.threads), weakref.ref(client)
+    threads, gone = list(transport._workers.threads), weakref.ref(client)
     assert threads
     del client, transport
     gc.collect()
