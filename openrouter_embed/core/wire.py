@@ -206,7 +206,11 @@ _SENTENCES: Final[dict[FaultKind, str]] = {
     FaultKind.FRAMING: "The head of the answer from {host} is malformed or contradicts itself.",
     FaultKind.PROXY: "The proxy refused to connect to {host}: it may want credentials.",
 }
-
+_BY_PROXY: Final[dict[FaultKind, str]] = {
+    FaultKind.DNS: "On the way to {host} by the proxy a host name does not resolve: check `proxy` "
+    "or the environment's, `base_url` and the network.",
+}
+"""What is said instead where a proxy is used."""
 
 _LOOPBACK: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[?::1\]?)(:\d+)?", re.IGNORECASE)
 
@@ -220,4 +224,5 @@ def fault(
     """
     if kind is FaultKind.REFUSED and (proxied or not _LOOPBACK.fullmatch(host)):
         kind = FaultKind.CONNECT
-    return Fault(kind, _SENTENCES[kind].format(host=host, limit=limit), stale)
+    said = _BY_PROXY.get(kind, _SENTENCES[kind]) if proxied else _SENTENCES[kind]
+    return Fault(kind, said.format(host=host, limit=limit), stale)

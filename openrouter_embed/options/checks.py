@@ -320,6 +320,8 @@ def check_base_url(name: str, value: object) -> str:
         raise ConfigurationError(
             f"`{name}` must end before `{tail}`, for example at `/v1`: the path is added here."
         )
+    if _OURS.fullmatch(host) and not parts.path.startswith("/api/v"):
+        raise ConfigurationError(f"`{name}` needs OpenRouter's path: {DEFAULT_BASE_URL}.")
     if parts.scheme == "http" and host not in LOOPBACK:
         warnings.warn(
             f"`{name}` is plain http: the key and every text travel unencrypted.", stacklevel=2
@@ -328,6 +330,7 @@ def check_base_url(name: str, value: object) -> str:
 
 
 _PATHS: Final = ("/embeddings", "/chat/completions")
+_OURS: Final = re.compile(r"([a-z]+\.)?openrouter\.ai")
 
 
 def _split(url: str) -> SplitResult:

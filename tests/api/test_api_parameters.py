@@ -327,6 +327,12 @@ def test_a_misspelt_option_of_a_call_leads_to_one_of_calls(make, name):
         make().embed(["a"], **{name: "query"})
 
 
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/api"])
+def test_openrouters_own_address_needs_its_path(make, path):
+    with pytest.raises(ConfigurationError, match="needs OpenRouter's path"):
+        make(base_url=f"https://openrouter.ai{path}")
+
+
 def test_chat_s_path_is_no_base(make):
     with pytest.raises(ConfigurationError, match="must end before `/chat/completions`"):
         make(base_url="https://openrouter.ai/api/v1/chat/completions")

@@ -144,6 +144,17 @@ def test_a3_an_unknown_host_is_tried_once_more_and_named(shell, host):
     assert host in str(seen.error)
 
 
+def test_a13_a_proxy_whose_name_is_unknown_is_looked_for_by_the_message(shell, no_proxies):
+    def unknown(name, *_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    options = {"base_url": "https://127.0.0.2:9/v1", "proxy": "http://proxy.invalid:3128"}
+    with mock.patch("socket.getaddrinfo", unknown):
+        seen = run(shell, [TEXT], options)
+    fails(seen, "dns", 2)
+    assert "by the proxy a host name does not resolve: check `proxy`" in str(seen.error)
+
+
 def test_a6_a_connection_closed_while_idle_costs_one_more_connection(shell):
     with no_leaks(), FaultServer([[good(), fin], [good()]]) as server:
         with Client(shell, base_url=server.url, max_retries=0) as client:
