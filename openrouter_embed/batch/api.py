@@ -49,12 +49,8 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes of a batch's body."""
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """Bytes that the results of one batch may have: they come in one answer."""
-FLOAT_BYTES: Final = 22
-"""Bytes of a component as text, its comma included."""
 RESULT_BYTES: Final = 512
 """Bytes of a result beside its vector."""
-WIDEST: Final = 4096
-"""Components of a vector where nobody knows how many there will be."""
 
 PROVIDER_FIELDS: Final = frozenset({"only", "allow_fallbacks"})
 """Preferences that a batch takes."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openrouter_embed.batch import api
+from openrouter_embed.core.limits import vector_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,8 +34,7 @@ class Most:
 
 def most_of(settings: Settings) -> Most:
     """Return what one batch may hold, so that its answer can be read in one go."""
-    width = settings.dimensions or settings.profile.dimensions or api.WIDEST
-    answerable = api.MAX_ANSWER_BYTES // (api.FLOAT_BYTES * width + api.RESULT_BYTES)
+    answerable = api.MAX_ANSWER_BYTES // (vector_bytes(settings) + api.RESULT_BYTES)
     wish = settings.max_batch_inputs or api.MAX_REQUESTS
     return Most(max(1, min(wish, api.MAX_REQUESTS, answerable)))
 

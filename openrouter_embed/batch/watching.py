@@ -23,6 +23,7 @@ from openrouter_embed.errors import (
     ServerError,
     TransportError,
 )
+from openrouter_embed.guard import restate
 from openrouter_embed.result import Progress
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ def refresh_one(
 
 
 def _unknown(batch: Batch, error: NotFoundError) -> NotFoundError:
-    error.message = (
+    restate(
+        error,
         f"There is no batch {batch.id} for this key at this `base_url`; if batches live elsewhere "
-        f"there, name the path with `batch_root`. The server said: {error.message}"
+        f"there, name the path with `batch_root`. The server said: {error.message}",
     )
-    error.args = (error.message,)
     return error
 
 

@@ -42,11 +42,15 @@ class Limits:
     most: int = 0
 
 
+def vector_bytes(settings: Settings) -> int:
+    """Return how many bytes a vector is likely to take in an answer, as floats."""
+    return FLOAT_BYTES * (settings.dimensions or settings.profile.dimensions or UNKNOWN_WIDTH)
+
+
 def make_limits(settings: Settings) -> Limits:
     """Return what the user set, else what the model's profile knows."""
     profile = settings.profile
-    width = settings.dimensions or profile.dimensions or UNKNOWN_WIDTH
-    answerable = max(1, MAX_ANSWER_BYTES // (FLOAT_BYTES * width))
+    answerable = max(1, MAX_ANSWER_BYTES // vector_bytes(settings))
     known = settings.max_batch_inputs or profile.max_batch_inputs != CAREFUL_INPUTS
     return Limits(
         settings.max_batch_inputs or min(profile.max_batch_inputs, answerable),

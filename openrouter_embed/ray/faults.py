@@ -27,7 +27,7 @@ from openrouter_embed.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from openrouter_embed.guard import bare
+from openrouter_embed.guard import bare, restate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,8 +72,7 @@ def for_driver(error: EmbeddingError, names: Sequence[str] | None) -> EmbeddingE
     """
     told = copy.copy(error)
     told.result = None
-    told.message = renamed(error.message, names) + _figures(error)
-    told.args = (told.message,)
+    restate(told, renamed(error.message, names) + _figures(error))
     return bare(told)
 
 
