@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUPPORTED: Final = ("3.10", "3.11", "3.12", "3.13")
-WORKERS: Final = ("-n", "2", "--dist", "worksteal")
-"""Tests wait more than they work, so two processes take little more than half of the time."""
 FRAMEWORKS: Final = {"langchain": "langchain-core", "llama-index": "llama-index-core"}
 
 
@@ -89,8 +87,8 @@ def clean(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The fast suite, on each Python."""
     clean(session)
-    session.install(".[test]", _required("dev", "pytest-xdist"))
-    session.run("pytest", "-q", *WORKERS, *session.posargs)
+    session.install(".[test]")
+    session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session
@@ -99,7 +97,7 @@ def slow(session: nox.Session) -> None:
     clean(session)
     session.install(".[dev,stores]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "", *WORKERS, *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -167,10 +165,10 @@ def oldest(session: nox.Session) -> None:
     clean(session)
     declared = [_required(extra, name) for extra, name in FRAMEWORKS.items()]
     pinned = [re.sub(">=([^,]+).*", r"==\1", each) for each in declared]
-    session.install(".[test]", _required("dev", "pytest-xdist"), *pinned)
+    session.install(".[test]", *pinned)
     # Frameworks of that age warn with the newest pydantic, so warnings are not errors here.
     warned = ("-o", "filterwarnings=default")
-    session.run("pytest", "-q", *WORKERS, *warned, "tests/langchain", "tests/llama_index")
+    session.run("pytest", "-q", "-n", "2", *warned, "tests/langchain", "tests/llama_index")
 
 
 if __name__ == "__main__":

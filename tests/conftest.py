@@ -15,6 +15,9 @@ import os
 import pytest
 from hypothesis import settings
 
+MOST_WORKERS = 8
+"""Each of them loads both frameworks."""
+
 settings.register_profile("thorough", max_examples=100)
 settings.register_profile("fast", max_examples=25)
 
@@ -28,6 +31,12 @@ def pytest_configure(config):
             del os.environ[name]
     fast = config.option.markexpr == "not slow"
     settings.load_profile("fast" if fast else "thorough")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Use every core for all tests, and none but this process for a part of them."""
+    part = config.args_source is config.ArgsSource.ARGS or config.option.keyword
+    return 0 if part or config.option.capture == "no" else min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def pytest_collection_finish():
