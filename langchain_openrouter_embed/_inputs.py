@@ -8,6 +8,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from openrouter_embed import ConfigurationError, ImageInput
 from openrouter_embed.adapting import MediaInput, as_list, as_text, as_texts, kind_of
@@ -28,11 +29,10 @@ def read_query(text: object) -> list[str]:
     Raises:
         ConfigurationError: It is not a string.
     """
-    given = text
     if isinstance(text, Mapping):  # what a chain hands to a retriever, if it is not told otherwise
         raise ConfigurationError(
-            f"`text` must be one string, not a {kind_of(given)}. Pass the text in it, such as "
-            "`d['question']`; in a chain `itemgetter('question') | retriever`."
+            f"`text` must be one string, not a {kind_of(cast('object', text))}. Pass the text in "
+            "it, such as `d['question']`; in a chain `itemgetter('question') | retriever`."
         )
     return [as_text(text, "text")]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from openrouter_embed.cache.flights import Desk
+from openrouter_embed.cache.flights import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from openrouter_embed.cache.flights import Letter
+    from openrouter_embed.cache.flights import News
     from openrouter_embed.cache.keeper import Keeper
     from openrouter_embed.core.plan import Plan
     from openrouter_embed.options.space import Keys
@@ -72,7 +72,7 @@ class CallCache:
         self._keys = keys.of(plan.units)
         self._wake = wake
         self._refresh = refresh
-        self._desk = Desk(keeper.flights, wake, patient=patient)
+        self._claims = Claims(keeper.flights, wake, patient=patient)
         self._ticket = 0
         self._seen = 0
 
@@ -94,7 +94,7 @@ class CallCache:
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
         known = [key for key in keys if key is not None]
         for start, found in self._keeper.read(known):
-            if self._desk.left:  # it was cancelled, and the program waits for this thread to end
+            if self._claims.left:  # it was cancelled, and the program waits for this thread to end
                 return
             if isinstance(found.at, range) and found.at.step == 1:
                 run = units[start + found.at.start : start + found.at.stop]
@@ -108,7 +108,7 @@ class CallCache:
             return set()
         keys = self._keys
         wanted = ((unit, keys[unit]) for unit in units)
-        return self._desk.claim({unit: key for unit, key in wanted if key is not None})
+        return self._claims.claim({unit: key for unit, key in wanted if key is not None})
 
     def recall_again(self, units: Sequence[int]) -> Iterator[Recalled]:
         """Yield what was on its way into the store: nobody is buying it any more."""
@@ -117,7 +117,7 @@ class CallCache:
             return
         self._keeper.wait(issued)
         for found in self.recall(units):
-            self._desk.landed(self._names(found.units), found.rows, found.host)
+            self._claims.landed(self._names(found.units), found.rows, found.host)
             yield found
 
     def absent(self) -> list[int]:
@@ -156,11 +156,11 @@ class CallCache:
         if len(stored) == len(units):
             self._ticket = self._keeper.offer(stored, rows, host, replace=self._refresh)
         # After that: whoever no longer finds it in flight must find it on its way into the store.
-        self._desk.landed(names, rows, host)
+        self._claims.landed(names, rows, host)
 
-    def letters(self) -> Sequence[Letter]:
+    def news(self) -> Sequence[News]:
         """Return what other calls have to say."""
-        return self._desk.letters()
+        return self._claims.news()
 
     def congested(self) -> bool:
         """Whether to buy no more until what was bought is written; the call is woken then."""
@@ -173,7 +173,7 @@ class CallCache:
 
     def leave(self) -> None:
         """Buy nothing more: those who wait for this call buy for themselves."""
-        self._desk.leave()
+        self._claims.leave()
 
     def flush(self) -> None:
         """Wait until what was bought is in the store."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Letter(NamedTuple):
+class News(NamedTuple):
     """What another call has to say of a unit: its vector, or that it is this call's to buy.
 
     Attributes:
@@ -46,16 +46,16 @@ class Flights:
     def begin(self) -> None:
         """Start with nothing in flight, as a forked child does."""
         self.lock = threading.Lock()
-        self.buyers: dict[bytes, Desk] = {}
-        self.waiters: dict[bytes, deque[tuple[Desk, int]]] = {}
+        self.buyers: dict[bytes, Claims] = {}
+        self.waiters: dict[bytes, deque[tuple[Claims, int]]] = {}
 
 
-class Desk:
-    """One call's place among them.
+class Claims:
+    """What one call buys, and what it waits for.
 
     Args:
         flights: Those of the store.
-        wake: Lets the call look for letters.
+        wake: Lets the call look for news.
         patient: Whether it may wait for others.
     """
 
@@ -63,7 +63,7 @@ class Desk:
         self._flights = flights
         self._wake = wake
         self._patient = patient
-        self._letters: deque[Letter] = deque()
+        self._news: deque[News] = deque()
         self._mine: set[bytes] = set()
         self._left = False
 
@@ -95,7 +95,7 @@ class Desk:
     def landed(self, keys: Sequence[bytes], rows: NDArray[np.float32], host: str) -> None:
         """Say that inputs are there: nobody need wait for them any more."""
         flights = self._flights
-        woken: set[Desk] = set()
+        woken: set[Claims] = set()
         with flights.lock:
             for key in keys:
                 if key in self._mine:
@@ -103,27 +103,27 @@ class Desk:
                     flights.buyers.pop(key, None)
             if flights.waiters:
                 for at, key in enumerate(keys):
-                    for desk, unit in flights.waiters.pop(key, ()):
-                        desk._letters.append(Letter(unit, rows[at].copy(), host))  # noqa: SLF001 - our own class
-                        woken.add(desk)
+                    for other, unit in flights.waiters.pop(key, ()):
+                        other._news.append(News(unit, rows[at].copy(), host))  # noqa: SLF001 - our own class
+                        woken.add(other)
         self._ring(woken)
 
-    def letters(self) -> list[Letter]:
+    def news(self) -> list[News]:
         """Return what has come in since the last look."""
-        if not self._letters:
+        if not self._news:
             return []
         with self._flights.lock:
-            found = list(self._letters)
-            self._letters.clear()
+            found = list(self._news)
+            self._news.clear()
         return found
 
     def leave(self) -> None:
         """Buy nothing more and wait for nothing more; who waited for this call buys instead."""
         flights = self._flights
-        woken: set[Desk] = set()
+        woken: set[Claims] = set()
         with flights.lock:
             self._left = True
-            self._letters.clear()
+            self._news.clear()
             for key in self._mine:
                 flights.buyers.pop(key, None)
                 heir = self._heir(key)
@@ -132,27 +132,27 @@ class Desk:
             self._mine.clear()
         self._ring(woken)
 
-    def _heir(self, key: bytes) -> Desk | None:
+    def _heir(self, key: bytes) -> Claims | None:
         """Let the first who waits for an input and is still there buy it."""
         waiters = self._flights.waiters.get(key)
         while waiters:
-            desk, unit = waiters.popleft()
-            if not desk._left:  # noqa: SLF001 - our own class
-                self._flights.buyers[key] = desk
-                desk._mine.add(key)  # noqa: SLF001 - our own class
-                desk._letters.append(Letter(unit, None))  # noqa: SLF001 - our own class
+            other, unit = waiters.popleft()
+            if not other._left:  # noqa: SLF001 - our own class
+                self._flights.buyers[key] = other
+                other._mine.add(key)  # noqa: SLF001 - our own class
+                other._news.append(News(unit, None))  # noqa: SLF001 - our own class
                 break
         else:
             self._flights.waiters.pop(key, None)
             return None
         if not waiters:
             self._flights.waiters.pop(key, None)
-        return desk
+        return other
 
     @staticmethod
-    def _ring(desks: Iterable[Desk]) -> None:
-        for desk in desks:
-            desk._wake()  # noqa: SLF001 - our own class
+    def _ring(others: Iterable[Claims]) -> None:
+        for other in others:
+            other._wake()  # noqa: SLF001 - our own class
 
 
 _ALL: weakref.WeakSet[Flights] = weakref.WeakSet()

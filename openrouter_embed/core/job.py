@@ -107,7 +107,7 @@ class Job:
 
     def _next(self, now: float) -> Step:
         if self.keeps:
-            self.kept.read_letters()
+            self.kept.read_news()
         self._check_time(now)
         if self._aborts:
             return Abort(self._aborts.popleft())

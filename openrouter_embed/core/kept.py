@@ -35,7 +35,7 @@ _MISS: Final = (
 )
 
 
-class Letter(Protocol):
+class News(Protocol):
     """What another call says of a unit: its vector, or with no vector that it is ours to buy."""
 
     @property
@@ -61,7 +61,7 @@ class CallCache(Protocol):
         """Keep vectors that were bought, and let others who wait have them."""
         ...
 
-    def letters(self) -> Sequence[Letter]:
+    def news(self) -> Sequence[News]:
         """Return what other calls have to say."""
         ...
 
@@ -134,17 +134,17 @@ class Kept:
         """Return how far the call has come."""
         return self._rows.progress()
 
-    def read_letters(self) -> None:
+    def read_news(self) -> None:
         """Take in what other calls have bought, and buy what they gave up."""
         if self.cache is None or not self.awaited:
             return
         given_up: list[int] = []
-        for letter in self.cache.letters():
-            self.awaited.discard(letter.unit)
-            if letter.row is not None:
-                self.recall([letter.unit], letter.row[None, :], letter.host, averaged=False)
-            if not self._rows.has(letter.unit):
-                given_up.append(letter.unit)
+        for news in self.cache.news():
+            self.awaited.discard(news.unit)
+            if news.row is not None:
+                self.recall([news.unit], news.row[None, :], news.host, averaged=False)
+            if not self._rows.has(news.unit):
+                given_up.append(news.unit)
         if given_up:
             self._backlog.add(given_up)
 

@@ -11,7 +11,7 @@ from cache_world import fill, key, keys, right, vectors
 
 from openrouter_embed import CacheError, Found, SQLiteCache
 from openrouter_embed.cache import keeper as module
-from openrouter_embed.cache.flights import Desk, Flights
+from openrouter_embed.cache.flights import Claims, Flights
 from openrouter_embed.cache.keeper import Keeper, keeper_of
 
 
@@ -224,19 +224,19 @@ def test_a_forked_child_does_not_write_what_its_parent_had_queued(keeper, store)
 class Call:
     def __init__(self, flights, *, patient=True):
         self.woken = 0
-        self.desk = Desk(flights, self.wake, patient=patient)
+        self.claims = Claims(flights, self.wake, patient=patient)
 
     def wake(self):
         self.woken += 1
 
     def claim(self, *names):
-        return self.desk.claim({unit: key(name) for unit, name in enumerate(names)})
+        return self.claims.claim({unit: key(name) for unit, name in enumerate(names)})
 
     def land(self, *names):
-        self.desk.landed(keys(names), vectors(names), "Host")
+        self.claims.landed(keys(names), vectors(names), "Host")
 
-    def letters(self):
-        return [(unit, row is not None, host) for unit, row, host in self.desk.letters()]
+    def news(self):
+        return [(unit, row is not None, host) for unit, row, host in self.claims.news()]
 
 
 @pytest.fixture
@@ -250,10 +250,10 @@ def test_the_second_waits_and_gets_the_vector_of_the_first(flights):
     assert second.claim("c", "b") == {1}
     first.land("a", "b")
     assert second.woken == 1
-    ((unit, row, host),) = second.desk.letters()
+    ((unit, row, host),) = second.claims.news()
     assert (unit, host) == (1, "Host")
     assert np.array_equal(row, vectors(["b"])[0])
-    assert second.letters() == []
+    assert second.news() == []
 
 
 def test_if_the_first_gives_up_the_next_buys_and_the_others_wait_for_it(flights):
@@ -261,11 +261,11 @@ def test_if_the_first_gives_up_the_next_buys_and_the_others_wait_for_it(flights)
     first.claim("a")
     assert second.claim("a") == {0}
     assert third.claim("a") == {0}
-    first.desk.leave()
-    assert second.letters() == [(0, False, "")]
-    assert third.letters() == []
+    first.claims.leave()
+    assert second.news() == [(0, False, "")]
+    assert third.news() == []
     second.land("a")
-    assert third.letters() == [(0, True, "Host")]
+    assert third.news() == [(0, True, "Host")]
 
 
 def test_who_has_left_buys_nothing(flights):
@@ -273,18 +273,18 @@ def test_who_has_left_buys_nothing(flights):
     first.claim("a")
     second.claim("a")
     third.claim("a")
-    second.desk.leave()
-    first.desk.leave()
-    assert third.letters() == [(0, False, "")]
+    second.claims.leave()
+    first.claims.leave()
+    assert third.news() == [(0, False, "")]
 
 
 def test_an_heir_that_leaves_before_it_looks_has_heirs(flights):
     first, second, third = Call(flights), Call(flights), Call(flights)
     for call in (first, second, third):
         call.claim("a")
-    first.desk.leave()
-    second.desk.leave()
-    assert third.letters() == [(0, False, "")]
+    first.claims.leave()
+    second.claims.leave()
+    assert third.news() == [(0, False, "")]
 
 
 def test_a_call_that_may_not_wait_buys_for_itself(flights):
@@ -292,11 +292,11 @@ def test_a_call_that_may_not_wait_buys_for_itself(flights):
     first.claim("a")
     assert hasty.claim("a") == set()
     hasty.land("a")
-    hasty.desk.leave()
+    hasty.claims.leave()
     third = Call(flights)
     assert third.claim("a") == {0}
     first.land("a")
-    assert third.letters() == [(0, True, "Host")]
+    assert third.news() == [(0, True, "Host")]
 
 
 def test_nothing_is_kept_of_what_is_over(flights):
@@ -304,7 +304,7 @@ def test_nothing_is_kept_of_what_is_over(flights):
     first.claim("a", "b")
     second.claim("b", "c")
     first.land("a", "b")
-    first.desk.leave()
-    second.desk.leave()
+    first.claims.leave()
+    second.claims.leave()
     assert not flights.buyers
     assert not flights.waiters

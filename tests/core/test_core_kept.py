@@ -18,7 +18,7 @@ from openrouter_embed.errors import CacheMissError
 from openrouter_embed.options.settings import make_settings
 
 
-class Letter(NamedTuple):
+class News(NamedTuple):
     unit: int
     row: np.ndarray | None
     host: str = ""
@@ -29,7 +29,7 @@ class Cache:
         self.mail = []
         self.full = False
 
-    def letters(self):
+    def news(self):
         mail, self.mail = self.mail, []
         return mail
 
@@ -114,8 +114,8 @@ def test_what_others_are_buying_is_waited_for(world, cache):
     kept = world.make(["a", "b", "c"])
     kept.begin({1, 2})
     assert world.to_send() == [0]
-    cache.mail = [Letter(1, rows(7)[0], "Host"), Letter(2, None)]
-    kept.read_letters()
+    cache.mail = [News(1, rows(7)[0], "Host"), News(2, None)]
+    kept.read_news()
     assert not kept.awaited
     assert world.rows.rows_of([1]).tolist() == rows(7).tolist()
     assert world.to_send() == [2]
@@ -124,8 +124,8 @@ def test_what_others_are_buying_is_waited_for(world, cache):
 def test_a_vector_that_another_bought_but_cannot_be_used_is_bought(world, cache):
     kept = world.make(["a", "b"], dimensions=4)
     kept.begin({1})
-    cache.mail = [Letter(1, rows(7)[0])]
-    kept.read_letters()
+    cache.mail = [News(1, rows(7)[0])]
+    kept.read_news()
     assert world.to_send() == [0, 1]
 
 
