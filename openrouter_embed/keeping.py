@@ -8,6 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def recall(work: object) -> None:
     """Take out of the cache what is there, and leave to others what they are buying; may block."""
     job = cast("Job", work)
     kept, cache = job.kept, _cache_of(work)
-    for found in cache.recall(kept.missing):
-        kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+    place = kept.placer(threading.Lock())
+    for found in cache.recall(kept.missing, place):
+        kept.recall(found.units, found.rows, found.host, averaged=found.averaged, placed=True)
     others = cache.claim(kept.missing)
-    for found in cache.recall_again(kept.missing):
-        kept.recall(found.units, found.rows, found.host, averaged=found.averaged)
+    for found in cache.recall_again(kept.missing, place):
+        kept.recall(found.units, found.rows, found.host, averaged=found.averaged, placed=True)
     kept.begin(others)
     job.listener.tell(kept.progress)
 
@@ -77,7 +79,8 @@ def flushed(work: object) -> bool:
 
 def flush(work: object) -> None:
     """Wait until what a call has bought is in the cache; may block."""
-    _cache_of(work).flush()
+    if not _cache_of(work).flush():
+        cast("Job", work).kept.leave_rows()
 
 
 def _cache_of(work: object) -> CallCache:

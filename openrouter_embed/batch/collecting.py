@@ -168,7 +168,7 @@ class Collection:
     def _keep(self, units: list[int], host: str) -> None:
         if self._cache is None:
             return
-        rows = self._rows.rows_of(units)
+        rows = self._rows.rows.at(units)
         whole = [at for at, row in enumerate(rows) if row.any()]  # zeros are a fault that may pass
         if whole:
             self._cache.keep([units[at] for at in whole], rows[whole], host or self._rows.host)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from openrouter_embed.batch import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from openrouter_embed.batch.record import Record
@@ -39,16 +40,22 @@ class JobCache:
 
     def recall(self, units: Sequence[int]) -> Iterator[tuple[Sequence[int], Matrix, str]]:
         """Yield what is there: inputs, their vectors, and who served them."""
-        for start, found in self._keeper.read(self._keys(units)):
-            yield [units[start + at] for at in found.at], found.vectors, found.host
+        yield from self._keeper.read(
+            self._keys(units),
+            lambda start, found: (
+                [units[start + at] for at in found.at],
+                found.vectors,
+                found.host,
+            ),
+        )
 
     def keep(self, units: Sequence[int], rows: Matrix, host: str) -> None:
         """Keep vectors, and who served them; return when they are there."""
         keys = self._keys(units)
         for start in range(0, len(keys), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            replace = self._record.refresh
-            self._keeper.wait(self._keeper.offer(keys[part], rows[part], host, replace=replace))
+            some, replace = np.array(rows[part]), self._record.refresh
+            self._keeper.wait(self._keeper.offer(keys[part], some, host, replace=replace))
 
     def _keys(self, units: Sequence[int]) -> list[bytes]:
         names = self._record.keys

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     from openrouter_embed.cache.flights import News
     from openrouter_embed.cache.keeper import Keeper
+    from openrouter_embed.cache.protocol import Found
     from openrouter_embed.core.plan import Plan
     from openrouter_embed.options.space import Keys
 
     Matrix = NDArray[np.float32]
     Names = Sequence[bytes | None]
+    Place = Callable[[Sequence[int], Matrix], None]
 
 
 class Recalled(NamedTuple):
@@ -76,31 +78,42 @@ class CallCache:
         self._ticket = 0
         self._seen = 0
 
-    def recall(self, units: Sequence[int]) -> Iterator[Recalled]:
-        """Yield what is there of some units."""
+    def recall(self, units: Sequence[int], place: Place) -> Iterator[Recalled]:
+        """Yield what is there of some units, once it is in its place."""
         if self._refresh:
             return
         self._seen = self._keeper.written
-        there = set[int]()
-        for found in self._read(units, [self._keys[unit] for unit in units], averaged=False):
-            there.update(found.units)
+        there = bytearray(len(self._keys))
+        keys = self._keys if len(units) == len(there) else [self._keys[unit] for unit in units]
+        for found in self._read(units, keys, place, averaged=False):
+            if isinstance(found.units, range):
+                there[found.units.start : found.units.stop] = b"\x01" * len(found.units)
+            else:
+                for unit in found.units:
+                    there[unit] = 1
             yield found
-        missing = [unit for unit in units if unit not in there]
-        yield from self._read(missing, self._averaged(missing), averaged=True)
+        missing = [unit for unit in units if not there[unit]]
+        yield from self._read(missing, self._averaged(missing), place, averaged=True)
 
-    def _read(self, units: Sequence[int], keys: Names, *, averaged: bool) -> Iterator[Recalled]:
+    def _read(
+        self, units: Sequence[int], keys: Names, place: Place, *, averaged: bool
+    ) -> Iterator[Recalled]:
         if None in keys:
             kept = [at for at, key in enumerate(keys) if key is not None]
             units, keys = [units[at] for at in kept], [keys[at] for at in kept]
-        known = [key for key in keys if key is not None]
-        for start, found in self._keeper.read(known):
+
+        def use(start: int, found: Found) -> Recalled:
+            if isinstance(found.at, range) and found.at.step == 1:
+                whose = units[start + found.at.start : start + found.at.stop]
+            else:
+                whose = [units[start + at] for at in found.at]
+            place(whose, found.vectors)
+            return Recalled(whose, found.vectors, found.host, averaged)
+
+        for recalled in self._keeper.read([key for key in keys if key is not None], use):
             if self._claims.left:  # it was cancelled, and the program waits for this thread to end
                 return
-            if isinstance(found.at, range) and found.at.step == 1:
-                run = units[start + found.at.start : start + found.at.stop]
-            else:
-                run = [units[start + at] for at in found.at]
-            yield Recalled(run, found.vectors, found.host, averaged)
+            yield recalled
 
     def claim(self, units: Iterable[int]) -> set[int]:
         """Say what is about to be bought; return what others are buying already."""
@@ -110,13 +123,13 @@ class CallCache:
         wanted = ((unit, keys[unit]) for unit in units)
         return self._claims.claim({unit: key for unit, key in wanted if key is not None})
 
-    def recall_again(self, units: Sequence[int]) -> Iterator[Recalled]:
+    def recall_again(self, units: Sequence[int], place: Place) -> Iterator[Recalled]:
         """Yield what was on its way into the store: nobody is buying it any more."""
         issued = self._keeper.issued
         if self._refresh or issued == self._seen:
             return
         self._keeper.wait(issued)
-        for found in self.recall(units):
+        for found in self.recall(units, place):
             self._claims.landed(self._names(found.units), found.rows, found.host)
             yield found
 
@@ -175,9 +188,9 @@ class CallCache:
         """Buy nothing more: those who wait for this call buy for themselves."""
         self._claims.leave()
 
-    def flush(self) -> None:
-        """Wait until what was bought is in the store."""
-        self._keeper.wait(self._ticket)
+    def flush(self) -> bool:
+        """Wait until what was bought is in the store; return whether it is."""
+        return self._keeper.wait(self._ticket)
 
     def complaints(self) -> list[str]:
         """Return what is to be said about the store."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ STEP_PACKS: Final = 8
 """Packs removed in one transaction."""
 STEP_PAGES: Final = 256
 """Free pages given back in one transaction: 2 MB."""
+NOBODY: Final = bytes(KEY_BYTES)
+"""Stands where the key of a vector stood that was replaced."""
 _LOG_PATIENCE: Final = 0.2
 """Seconds to wait for readers when it is; it can as well be done later."""
 
@@ -95,28 +98,40 @@ def remove_packs(connection: sqlite3.Connection, packs: Iterable[int]) -> int:
 
 
 def _remove_entries(connection: sqlite3.Connection, pack: int) -> int:
-    found = [(head, PLACES, pack) for head in pack_heads(connection, pack)]
+    keys = _pack_keys(connection, pack)
+    found = [(head, PLACES, pack) for head in heads([keys]).tolist()]
     sql = "DELETE FROM entry WHERE head = ? AND place / ? = ?"
     return connection.executemany(sql, found).rowcount if found else 0
 
 
-def pack_heads(connection: sqlite3.Connection, pack: int) -> list[int]:
-    """Return under what numbers a pack's vectors are found."""
+def strike(connection: sqlite3.Connection, places: Iterable[int]) -> None:
+    """Take vectors that were replaced out of their packs; one of which none is left is removed."""
+    slots: dict[int, list[int]] = {}
+    for place in places:
+        slots.setdefault(place // PLACES, []).append(place % PLACES)
+    for pack, struck in slots.items():
+        keys = bytearray(_pack_keys(connection, pack))
+        for slot in struck:
+            keys[slot * KEY_BYTES : (slot + 1) * KEY_BYTES] = NOBODY
+        if any(keys):
+            _write_keys(connection, pack, keys)
+        else:
+            remove_packs(connection, [pack])
+
+
+def _pack_keys(connection: sqlite3.Connection, pack: int) -> bytes:
+    """Return the keys of a pack; of one that is damaged or gone, none."""
     row = connection.execute("SELECT keys FROM pack WHERE id = ?", (pack,)).fetchone()
     keys = row[0] if row is not None else b""
-    if not isinstance(keys, bytes) or len(keys) % KEY_BYTES or not keys:
-        return []
-    found: list[int] = heads([keys]).tolist()
-    return found
+    return keys if isinstance(keys, bytes) and len(keys) % KEY_BYTES == 0 else b""
 
 
-def remove_unreachable(connection: sqlite3.Connection, packs: Iterable[int]) -> None:
-    """Remove those packs whose vectors have all been replaced."""
-    for pack in packs:
-        sql = "SELECT 1 FROM entry WHERE head = ? AND place / ? = ?"
-        questions = ((head, PLACES, pack) for head in pack_heads(connection, pack))
-        if not any(connection.execute(sql, question).fetchone() for question in questions):
-            remove_packs(connection, [pack])
+def _write_keys(connection: sqlite3.Connection, pack: int, keys: bytearray) -> None:
+    if sys.version_info >= (3, 11):
+        with connection.blobopen("pack", "keys", pack) as blob:  # in its place, alone
+            blob.write(keys)
+    else:  # the row is written anew, vectors and all
+        connection.execute("UPDATE pack SET keys = ? WHERE id = ?", (bytes(keys), pack))
 
 
 def shrink_step(connection: sqlite3.Connection) -> bool:

@@ -2,8 +2,9 @@
 
 Rules of this file:
 - Nothing here raises what a store raises: a call goes on without it, and says so once.
-- What is to be written is copied and queued, and written by the caller's thread or event loop only
-  where the system gives no other.
+- What is to be written is queued, and written by the caller's thread or event loop only where the
+  system gives no other. Our own file is written from the caller's rows, a store of somebody's own
+  from copies: it may keep what it is given.
 - The queue is bounded: `congested` says when calls should buy no more until it is shorter.
 - A call waits for its own writes before it ends, so that what it bought is in the store by then.
 """
@@ -18,18 +19,21 @@ import os
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from openrouter_embed.cache.ahead import ahead, started
+from openrouter_embed.cache.beside import beside, started
 from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
+from openrouter_embed.cache.writing import AT_ONCE as ENOUGH
+from openrouter_embed.cache.writing import joined
 from openrouter_embed.clock import monotonic
 from openrouter_embed.errors import CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,13 +41,12 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
 
+T = TypeVar("T")
+
 MOST_QUEUED: Final = 32 * 1024 * 1024
 """Bytes waiting to be written above which no more is bought."""
-MOST_TOGETHER: Final = 1024
-"""Vectors up to which what is queued is written in one go.
-
-Hashes lie anywhere in the index: few of them rewrite as many of its pages as many do.
-"""
+GATHER: Final = 0.1
+"""Seconds that what was bought waits for more to be written with it, unless a call waits for it."""
 LINGER: Final = 0.2
 """Seconds that the writing thread stays without work; starting one takes some 50 microseconds."""
 REST: Final = 30.0
@@ -53,7 +56,11 @@ LONGEST_WAIT: Final = 30.0
 LAST_WAIT: Final = 10.0
 """The same where the program ends."""
 AT_ONCE: Final = 2048
-"""Keys asked for at a time: what is found is copied on while the next are read."""
+"""Keys for which a store of somebody's own is asked at a time."""
+MANY: Final = 4096
+"""Keys from which on two threads read, each a half."""
+MOST_WAITING: Final = 16
+"""Portions that the other thread may have read and nobody has taken."""
 
 
 class _Work(NamedTuple):
@@ -70,10 +77,7 @@ class _Work(NamedTuple):
 
 def _joined(works: Sequence[_Work]) -> _Work:
     """Make one work of several that fit; of equal keys the last counts."""
-    if len(works) == 1:
-        return works[0]
-    keys = [key for work in works for key in work.keys]
-    vectors = np.concatenate([work.vectors for work in works])
+    keys, vectors = joined([(work.keys, work.vectors) for work in works])
     last = {key: at for at, key in enumerate(keys)}
     if len(last) < len(keys):
         keys, vectors = list(last), vectors[list(last.values())]
@@ -86,7 +90,7 @@ class Keeper:
     def __init__(self, store: EmbeddingCache) -> None:
         self.store = store
         self.flights = Flights()
-        self._believed = isinstance(store, SQLiteCache)
+        self._ours = isinstance(store, SQLiteCache)
         self._told: set[str] = set()
         self._complaints: list[str] = []
         self.begin()
@@ -101,27 +105,55 @@ class Keeper:
         """Tickets given out so far."""
         self.written = 0
         """Of these, what is in the store, or cannot be."""
+        self._hurried = 0
+        """Of these, what somebody waits for."""
         self._running = False
         self._rests: dict[str, float] = {}
         self._waiting: set[Callable[[], None]] = set()
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, keys: Sequence[bytes]) -> Iterable[tuple[int, Found]]:
-        """Yield what is there, and where the portion of keys begins that its positions count in."""
-        starts = range(0, len(keys), AT_ONCE)
-        parts = [keys[start : start + AT_ONCE] for start in starts]
-        for start, part, found in zip(starts, parts, ahead(self._get, parts), strict=True):
-            for portion in found:
-                if self._believed or _is_sound(portion, len(part)):
-                    yield start, portion
+    def read(self, keys: Sequence[bytes], use: Callable[[int, Found], T]) -> Iterator[T]:
+        """Yield what comes of using each portion of what is there.
+
+        Args:
+            keys: All different.
+            use: Called with where the keys begin that a portion's positions count in, and the
+                portion; in this thread or in another, where the vectors have just been read.
+        """
+        if not self._ours:
+            return self._portions(keys, use)
+        if len(keys) < MANY:
+            return self._walk(0, keys, use)
+        middle = len(keys) // 2
+        mine = self._walk(0, keys[:middle], use)
+        return beside(mine, self._walk(middle, keys[middle:], use, second=True), MOST_WAITING)
+
+    def _walk(
+        self,
+        start: int,
+        keys: Sequence[bytes],
+        use: Callable[[int, Found], T],
+        second: bool = False,
+    ) -> Iterator[T]:
+        store = cast(SQLiteCache, self.store)
+        for found in self._each(lambda: store.walk(keys, second=second)):
+            yield use(start, found)
+
+    def _portions(self, keys: Sequence[bytes], use: Callable[[int, Found], T]) -> Iterator[T]:
+        for start in range(0, len(keys), AT_ONCE):
+            part = keys[start : start + AT_ONCE]
+            for found in self._each(functools.partial(self.store.get, part)):
+                if _is_sound(found, len(part)):
+                    yield use(start, found)
                 else:
                     self._complain("unsound", _UNSOUND)
 
-    def _get(self, keys: Sequence[bytes]) -> Sequence[Found]:
-        if self._resting("read"):
-            return ()
-        return self._try("read", lambda: list(self.store.get(keys))) or ()
+    def _each(self, get: Callable[[], Iterable[Found]]) -> Iterator[Found]:
+        """Yield what a store gives, until it fails."""
+        found = None if self._resting("read") else self._try("read", lambda: iter(get()))
+        while found is not None and (one := self._try("read", lambda: [*islice(found, 1)])):
+            yield one[0]
 
     def _try(self, what: str, do: Callable[[], Any]) -> Any:
         try:
@@ -159,9 +191,9 @@ class Keeper:
         has = getattr(self.store, "has", None)
         there = bytearray(len(keys))
         if has is None:
-            for start, found in self.read(keys):
-                for at in found.at:
-                    there[start + at] = 1
+            for positions in self.read(keys, lambda start, found: [start + at for at in found.at]):
+                for position in positions:
+                    there[position] = 1
         elif not self._resting("read"):
             there = bytearray(self._try("read", functools.partial(has, keys)) or there)
         return [at for at, found in enumerate(there) if not found]
@@ -169,38 +201,50 @@ class Keeper:
     # ------------------------------------------------------------------ writing
 
     def offer(self, keys: Sequence[bytes], vectors: Matrix, host: str, *, replace: bool) -> int:
-        """Queue a copy of vectors for writing; return a ticket to wait for.
+        """Queue vectors for writing; return a ticket to wait for.
 
         Args:
             keys: One for each vector.
-            vectors: float32 `(len(keys), d)`; the caller may change them afterwards.
+            vectors: float32 `(len(keys), d)`; not to be changed until `wait` has told that they
+                are written.
             host: Who served them.
             replace: Whether they take the place of what is there.
         """
         if self._resting("write"):
             return self.written
-        work = _Work(keys, np.array(vectors, dtype=np.float32), host, replace)
+        take = np.asarray if self._ours else np.array
+        work = _Work(keys, take(vectors, dtype=np.float32), host, replace)
         with self._change:
             self._queue.append(work)
             self._bytes += work.vectors.nbytes
             self.issued += 1
             ticket, idle, self._running = self.issued, not self._running, True
             self._change.notify_all()
-        if idle and not started(lambda: self._loop(LINGER), "openrouter-embed-cache"):
-            self._loop(0.0)  # what was bought is worth the caller's time
+        if idle and not started(lambda: self._loop(LINGER, GATHER), "openrouter-embed-cache"):
+            self._loop(0.0, 0.0)  # what was bought is worth the caller's time
         return ticket
 
-    def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> None:
-        """Wait until what a ticket stands for is in the store, or cannot be."""
-        with self._change:
-            if not self._change.wait_for(lambda: self.written >= ticket, timeout):
+    def wait(self, ticket: int, timeout: float = LONGEST_WAIT) -> bool:
+        """Wait until what a ticket stands for is in the store, or cannot be; return whether it is.
+
+        What is not may still be read, for as long as the store takes.
+        """
+        written = self._is_written(ticket, timeout)
+        if not written:
+            with self._change:
                 self._told.add("slow")
                 self._complaints.append("The cache takes long to write what was bought.")
+        return written
 
     def drain(self, timeout: float) -> None:
         """Wait for everything that is queued, whoever offered it."""
+        self._is_written(self.issued, timeout)
+
+    def _is_written(self, ticket: int, timeout: float) -> bool:
         with self._change:
-            self._change.wait_for(lambda: self.written >= self.issued, timeout)
+            self._hurried = max(self._hurried, ticket)
+            self._change.notify_all()
+            return self._change.wait_for(lambda: self.written >= ticket, timeout)
 
     def settled(self, ticket: int) -> bool:
         """Whether nothing is left to wait for."""
@@ -214,7 +258,7 @@ class Keeper:
             self._waiting.add(wake)
         return self._bytes > MOST_QUEUED
 
-    def _loop(self, linger: float) -> None:
+    def _loop(self, linger: float, gather: float) -> None:
         change = self._change
         while True:
             with change:
@@ -223,17 +267,23 @@ class Keeper:
                 if not self._queue:
                     self._running = False
                     return
+                change.wait_for(self._is_due, gather)
                 works = self._take()
-            self._write(_joined(works))
+            self._write(works)
             self._done(works)
             del works
             self._tend()
+
+    def _is_due(self) -> bool:
+        """Whether what is queued is waited for, or enough to be written at once."""
+        enough = sum(len(work.keys) for work in self._queue) >= ENOUGH
+        return enough or self.written < self._hurried or self._bytes > MOST_QUEUED
 
     def _take(self) -> list[_Work]:
         """Take what can be written together: many small writes cost as much as a large one each."""
         works = [self._queue.popleft()]
         count = len(works[0].keys)
-        while self._queue and self._queue[0].fits(works[0]) and count < MOST_TOGETHER:
+        while self._queue and self._queue[0].fits(works[0]) and count < ENOUGH:
             works.append(self._queue.popleft())
             count += len(works[-1].keys)
         return works
@@ -249,17 +299,26 @@ class Keeper:
         for wake in wakes:
             wake()
 
-    def _write(self, work: _Work) -> None:
+    def _write(self, works: Sequence[_Work]) -> None:
         if self._resting("write"):
             return
-        keys, vectors, host, replace = work
 
         def put() -> bool:
-            self.store.put(keys, vectors, host=host, replace=replace)
+            self._put(works)
             return True  # `None` is for what failed
 
         if self._try("write", put) is None and not self._resting("write"):
             self._try("write", put)  # the file was set aside: its successor takes them
+
+    def _put(self, works: Sequence[_Work]) -> None:
+        host, replace = works[0].host, works[0].replace
+        together: Callable[..., None] | None = getattr(self.store, "put_together", None)
+        if together is not None:
+            parts = [(work.keys, work.vectors) for work in works]
+            together(parts, host=host, replace=replace)
+        else:
+            one = _joined(works)
+            self.store.put(one.keys, one.vectors, host=host, replace=replace)
 
     def _tend(self) -> None:
         """Look after a store that wants it, as long as there is nothing else to do."""

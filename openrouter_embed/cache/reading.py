@@ -3,14 +3,20 @@
 Rules of this file:
 - A vector is given out only if its key and its checksum are right.
 - Reading writes nothing; what it finds out is noted, and written down with the next write.
+- Every step is short and for itself: between two of them others may use the connection.
+
+What was bought together lies side by side, and is mostly asked for together. So a walk goes from
+pack to pack as long as the keys there are those that come next, and asks the index where they are
+not. That is right because a vector that was replaced is struck out of its pack.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,10 +26,16 @@ from openrouter_embed.cache.protocol import Found
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
+PORTION: Final = 2048
+"""Keys that are looked up together; of many, those of one pack are read together."""
+RUN: Final = 16
+"""Keys that must stand in a pack one after the other for a walk to go on there."""
 AT_ONCE: Final = (1, 8, 64, 500)
 """Keys in one question; few sizes, so that SQLite knows the questions already."""
 FEW: Final = 4
@@ -31,6 +43,7 @@ FEW: Final = 4
 STALEST: Final = 3600.0
 """Seconds by which the record of a pack's last use may be behind."""
 
+_KEYS: Final = "SELECT keys FROM pack WHERE id = ?"
 _WHOLE: Final = (
     "SELECT width, host, keys, sums, data, (SELECT at FROM used WHERE pack = id)"
     " FROM pack WHERE id = ?"
@@ -87,53 +100,130 @@ class Notes:
         )
 
 
-def read(connection: sqlite3.Connection, keys: Sequence[bytes], notes: Notes) -> list[Found]:
-    """Return the vectors that are there and can be believed."""
-    numbers = heads(keys)
-    order = np.argsort(numbers)
-    table: Any = np.array(find(connection, numbers[order].tolist()), np.int64)
-    entries: NDArray[np.int64] = table.reshape(-1, 2)
-    entries = entries[np.argsort(entries[:, 1])]  # packs lie in the order of their numbers
-    at = order[np.searchsorted(numbers, entries[:, 0], sorter=order)]
-    packs, slots = np.divmod(entries[:, 1], PLACES)
-    starts = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), len(packs)]
-    found: list[Found] = []
-    for start, end in itertools.pairwise(starts if len(packs) else []):
-        number = int(packs[start])
-        found += _read_pack(
-            connection,
-            notes,
-            number=number,
-            slots=slots[start:end].tolist(),
-            at=at[start:end].tolist(),
-            keys=keys,
-        )
-    return found
+class Ask(Protocol):
+    """Does one step with a connection to the file."""
+
+    def __call__(self, do: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what the step returns."""
+        ...
 
 
-def _read_pack(
-    connection: sqlite3.Connection,
-    notes: Notes,
-    *,
-    number: int,
-    slots: list[int],
-    at: list[int],
-    keys: Sequence[bytes],
-) -> Iterator[Found]:
-    """Read vectors of one pack: whole, or one by one if few of it are wanted."""
-    each = len(slots) <= FEW
-    for start in range(0, len(slots), 1 if each else len(slots)):
-        some = slice(start, start + 1 if each else None)
-        positions = at[some]
-        stored, host, last = _fetch(connection, number, slots[some])
-        places = [0] if each else slots
-        kept, vectors = unpack(stored, places, [keys[position] for position in positions])
-        if kept:
-            notes.use(number, last)
-            yield Found(_run([positions[index] for index in kept]), vectors, host)
-        if len(kept) < len(positions):
-            bad = set(range(len(positions))).difference(kept)
-            notes.doubt([keys[positions[index]] for index in bad])
+class Run(NamedTuple):
+    """Keys that stand in one pack in the order in which they are asked for."""
+
+    pack: int
+    slots: Sequence[int]
+
+
+class Walk:
+    """One way through a file, along some keys.
+
+    Args:
+        ask: Does a step.
+        keys: What is wanted, all different.
+        notes: What is found out goes there.
+    """
+
+    def __init__(self, ask: Ask, keys: Sequence[bytes], notes: Notes) -> None:
+        self._ask = ask
+        self._keys = keys
+        self._notes = notes
+
+    def __iter__(self) -> Iterator[Found]:
+        """Yield the vectors that are there and can be believed."""
+        start, count = 0, len(self._keys)
+        doubtful: list[int] = []
+        while start < count:
+            start = yield from self._follow(start, doubtful)
+            portion = range(start, min(start + PORTION, count))
+            yield from self._look_up(portion)
+            start = portion.stop
+        yield from self._look_up(doubtful)
+
+    def _follow(self, start: int, doubtful: list[int]) -> Generator[Found, None, int]:
+        """Go from pack to pack; return from which key on the index is to be asked.
+
+        Args:
+            start: The first key.
+            doubtful: Takes the positions of vectors that the index may know better places of.
+        """
+        run: Run | None = None
+        least = 1  # a portion may have ended near the end of a pack
+        while len(self._keys) - start >= RUN:
+            following = run and self._run(start, (run.pack + 1, 0), least)
+            run = following or self._run(start, self._place(start), least)
+            if run is None:
+                break
+            positions = range(start, start + len(run.slots))
+            doubtful += yield from self._read_pack(run, positions)
+            start, least = positions.stop, RUN
+        return start
+
+    def _place(self, position: int) -> tuple[int, int] | None:
+        """Return pack and slot of a key."""
+        wanted: list[int] = heads([self._keys[position]]).tolist()
+        places = self._ask(lambda connection: find(connection, wanted))
+        return divmod(places[0][1], PLACES) if places else None
+
+    def _run(self, start: int, place: tuple[int, int] | None, least: int) -> Run | None:
+        """Return which keys stand in a pack from a slot on, if there are enough of them."""
+        if place is None:
+            return None
+        pack, slot = place
+        rows = self._ask(lambda connection: connection.execute(_KEYS, (pack,)).fetchall())
+        there = rows[0][0] if rows and isinstance(rows[0][0], bytes) else b""
+        size = max(0, len(there) // KEY_BYTES - slot)
+        wanted = self._keys[start : start + size] if size >= least else ()
+        count = len(wanted)
+        if not there.startswith(b"".join(wanted), slot * KEY_BYTES):
+            same = (there.startswith(key, (slot + at) * KEY_BYTES) for at, key in enumerate(wanted))
+            count = len([*itertools.takewhile(bool, same)])
+        return Run(pack, range(slot, slot + count)) if count and count >= least else None
+
+    def _keys_at(self, positions: Sequence[int]) -> Sequence[bytes]:
+        if isinstance(positions, range):
+            return self._keys[positions.start : positions.stop]
+        return [self._keys[position] for position in positions]
+
+    def _look_up(self, positions: Sequence[int]) -> Iterator[Found]:
+        """Yield vectors from where the index says that they are."""
+        if not positions:
+            return
+        numbers = heads(self._keys_at(positions))
+        order = np.argsort(numbers)
+        wanted: list[int] = numbers[order].tolist()
+        table: Any = np.array(self._ask(lambda connection: find(connection, wanted)), np.int64)
+        entries: NDArray[np.int64] = table.reshape(-1, 2)
+        entries = entries[np.argsort(entries[:, 1])]  # packs lie in the order of their numbers
+        at: list[int] = order[np.searchsorted(numbers, entries[:, 0], sorter=order)].tolist()
+        packs, slots = np.divmod(entries[:, 1], PLACES)
+        starts = [0, *(np.flatnonzero(np.diff(packs)) + 1).tolist(), len(packs)]
+        for start, end in itertools.pairwise(starts if len(packs) else []):
+            run = Run(int(packs[start]), slots[start:end].tolist())
+            bad = yield from self._read_pack(run, [positions[index] for index in at[start:end]])
+            self._notes.doubt([self._keys[position] for position in bad])
+
+    def _read_pack(self, run: Run, positions: Sequence[int]) -> Generator[Found, None, list[int]]:
+        """Yield vectors of one pack, which is read whole unless few are wanted; return the bad."""
+        each = len(run.slots) <= FEW
+        unsound: list[int] = []
+        for start in range(0, len(run.slots), 1 if each else len(run.slots)):
+            some = slice(start, start + 1 if each else None)
+            part = Run(run.pack, run.slots[some])
+            expected = positions[some]
+            stored, host, last = self._ask(functools.partial(_fetch, run=part))
+            places = [0] if each else part.slots
+            kept, vectors = unpack(stored, places, self._keys_at(expected))
+            if kept:
+                self._notes.use(run.pack, last)
+            if len(kept) == len(expected):
+                yield Found(_span(expected), vectors, host)
+            elif kept:
+                yield Found(_span([expected[index] for index in kept]), vectors, host)
+            if len(kept) < len(expected):
+                bad = set(range(len(expected))).difference(kept)
+                unsound += (expected[index] for index in bad)
+        return unsound
 
 
 def find(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[tuple[int, int]]:
@@ -154,20 +244,20 @@ def find(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[tuple[in
     return found
 
 
-def _run(positions: list[int]) -> Sequence[int]:
+def _span(positions: Sequence[int]) -> Sequence[int]:
     """Return positions as a range if they are one: what follows is then copied in one piece."""
+    if isinstance(positions, range):
+        return positions
     span = range(positions[0], positions[0] + len(positions))
     return span if positions == list(span) else positions
 
 
-def _fetch(
-    connection: sqlite3.Connection, number: int, slots: Sequence[int]
-) -> tuple[Pack, str, object]:
+def _fetch(connection: sqlite3.Connection, run: Run) -> tuple[Pack, str, object]:
     """Read a pack whole, or cut one vector out of it; also its host and when it was last used."""
-    if len(slots) > FEW:
-        rows = connection.execute(_WHOLE, (number,)).fetchall()
+    if len(run.slots) > FEW:
+        rows = connection.execute(_WHOLE, (run.pack,)).fetchall()
     else:
-        rows = connection.execute(_PART, {"slot": slots[0], "pack": number}).fetchall()
+        rows = connection.execute(_PART, {"slot": run.slots[0], "pack": run.pack}).fetchall()
     return (_pack(rows[0]), _host(rows[0]), rows[0][5]) if rows else (NOTHING, "", None)
 
 

@@ -1,7 +1,7 @@
 """The store in one SQLite file, for any number of threads and processes.
 
 Rules of this file:
-- One connection reads and one writes, each under its own lock; neither waits for the other.
+- Two connections read and one writes, each under its own lock; none waits for another.
 - A vector is given out only if its key and its checksum are right; one that is not counts as absent
   and is forgotten with the next write.
 - A damaged file that is ours gets another name; nothing is ever deleted that cannot be bought anew
@@ -20,20 +20,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from openrouter_embed.cache import growth
 from openrouter_embed.cache.growth import CacheStats
 from openrouter_embed.cache.handle import Handle, identify
-from openrouter_embed.cache.layout import PLACES, transaction
-from openrouter_embed.cache.packs import KEY_BYTES, ROWS, Pack, heads, pack
-from openrouter_embed.cache.reading import Notes, find, read
+from openrouter_embed.cache.layout import transaction
+from openrouter_embed.cache.packs import KEY_BYTES, heads
+from openrouter_embed.cache.reading import Notes, Walk, find
+from openrouter_embed.cache.writing import insert, portions
 from openrouter_embed.errors import CacheError, ConfigurationError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
     from openrouter_embed.cache.protocol import Found
+    from openrouter_embed.cache.writing import Part
 
     Matrix = NDArray[np.float32]
 
@@ -41,10 +43,6 @@ T = TypeVar("T")
 
 __all__ = ["CacheStats", "SQLiteCache"]
 
-IN_TRANSACTION: Final = 16
-"""Packs written at a time."""
-ENTRIES: Final = 256
-"""Entries in one statement."""
 STEPS_PER_PUT: Final = 16
 SHRINK: Final = 0.25
 """Share of free pages in a file from which some are given back."""
@@ -86,7 +84,9 @@ class SQLiteCache:
             raise ConfigurationError("`read_only` must be True or False.")
         self.read_only = read_only
         self._reader = Handle(self.path, read_only=read_only, lenient=True)
+        self._second = Handle(self.path, read_only=read_only, lenient=True)
         self._writer = Handle(self.path, read_only=read_only)
+        self._handles = (self._reader, self._second, self._writer)
         self._notes = Notes(self.max_age)
 
     def __repr__(self) -> str:
@@ -109,9 +109,8 @@ class SQLiteCache:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_writer"):
-            self._reader.close()
-            self._writer.close()
+        if hasattr(self, "_handles"):
+            self._close()
 
     # ------------------------------------------------------------------ reading
 
@@ -124,10 +123,27 @@ class SQLiteCache:
         Raises:
             CacheError: The file cannot be read; says what to do.
         """
+        return [*self.walk(keys)]
+
+    def walk(self, keys: Sequence[bytes], *, second: bool = False) -> Iterator[Found]:
+        """Yield what `get` returns, one portion after the other, of as many keys as there are.
+
+        Args:
+            keys: 32 bytes each, all different.
+            second: Whether another walk is on its way in another thread: neither waits for the
+                other.
+
+        Raises:
+            CacheError: The file cannot be read; says what to do.
+        """
         check_keys(keys)
-        if not keys:
-            return []
-        return self._on(self._reader, lambda connection: read(connection, keys, self._notes))
+        reader = self._second if second else self._reader
+        looks = itertools.chain([True], itertools.repeat(False))
+
+        def ask(do: Callable[[sqlite3.Connection], T]) -> T:
+            return self._on(reader, do, look=next(looks))
+
+        return iter(Walk(ask, keys, self._notes))
 
     def has(self, keys: Sequence[bytes]) -> list[bool]:
         """Return for each key whether a vector is there, without reading it.
@@ -138,10 +154,7 @@ class SQLiteCache:
         check_keys(keys)
         wanted: list[int] = heads(keys).tolist() if keys else []
         there = {
-            head
-            for head, _ in self._on(
-                self._reader, lambda connection: find(connection, sorted(wanted))
-            )
+            head for head, _ in self._read(lambda connection: find(connection, sorted(wanted)))
         }
         return [head in there for head in wanted]
 
@@ -166,29 +179,41 @@ class SQLiteCache:
         Raises:
             CacheError: They could not be written; says what to do.
         """
-        check_keys(keys)
-        if vectors.ndim != 2 or len(vectors) != len(keys):
-            raise ConfigurationError("A cache keeps one vector for each key, in a matrix.")
-        if len(keys) and vectors.shape[1]:
-            self._on(
-                self._writer,
-                lambda connection: self._write(connection, keys, vectors, host, replace),
-            )
+        self.put_together([(keys, vectors)], host=host, replace=replace)
+
+    def put_together(
+        self,
+        parts: Sequence[tuple[Sequence[bytes], Matrix]],
+        *,
+        host: str = "",
+        replace: bool = False,
+    ) -> None:
+        """Keep vectors of one width that came in several answers, at less cost than one by one.
+
+        Args:
+            parts: Keys and vectors of each answer, as `put` takes them; those of one answer lie
+                side by side in the file.
+            host: Who served them all, where that is known.
+            replace: Whether they take the place of what is there under their keys.
+
+        Raises:
+            CacheError: They could not be written; says what to do.
+        """
+        for keys, vectors in parts:
+            check_keys(keys)
+            if vectors.ndim != 2 or len(vectors) != len(keys):
+                raise ConfigurationError("A cache keeps one vector for each key, in a matrix.")
+        full = [part for part in parts if part[1].size]
+        if full:
+            self._on(self._writer, lambda connection: self._write(connection, full, host, replace))
 
     def _write(
-        self,
-        connection: sqlite3.Connection,
-        keys: Sequence[bytes],
-        vectors: Matrix,
-        host: str,
-        replace: bool,
+        self, connection: sqlite3.Connection, parts: Sequence[Part], host: str, replace: bool
     ) -> None:
-        step = IN_TRANSACTION * ROWS
-        for start in range(0, len(keys), step):
-            part = keys[start : start + step]
+        for portion in portions(parts):
             with transaction(connection):
                 self._notes.write(connection)
-                _insert(connection, part, vectors[start : start + step], host, replace=replace)
+                insert(connection, portion, host, replace=replace)
             growth.shorten_log(connection, self.path)
         for _ in range(STEPS_PER_PUT):
             if not self._limit(connection):
@@ -282,7 +307,7 @@ class SQLiteCache:
         Raises:
             CacheError: The file cannot be read; says what to do.
         """
-        return self._on(self._reader, lambda connection: growth.read_stats(connection, self.path))
+        return self._read(lambda connection: growth.read_stats(connection, self.path))
 
     # ------------------------------------------------------------------ the file
 
@@ -291,43 +316,47 @@ class SQLiteCache:
         if self._notes.used and not self.read_only:
             with contextlib.suppress(CacheError):  # what was used last is worth no complaint
                 self._on(self._writer, self._notes.settle)
-        self._reader.close()
-        self._writer.close()
+        self._close()
 
-    def _on(self, handle: Handle, do: Callable[[sqlite3.Connection], T]) -> T:
-        if self._reader.moved or self._writer.moved:
-            # Both, before either opens again: the log of the old file has the new one's name.
-            self._reader.close()
-            self._writer.close()
+    def _close(self) -> None:
+        for handle in self._handles:
+            handle.close()
+
+    def _read(self, do: Callable[[sqlite3.Connection], T]) -> T:
+        return self._on(self._reader, do)
+
+    def _on(self, handle: Handle, do: Callable[[sqlite3.Connection], T], *, look: bool = True) -> T:
+        if look and any(one.moved for one in self._handles):
+            # All, before any opens again: the log of the old file has the new one's name.
+            self._close()
         try:
             return handle.run(do)
         except CacheError as error:
             if error.trouble != "damaged" or self.read_only:
                 raise
             identity = handle.identity
-        raise CacheError(self._set_aside(identity), trouble="damaged")
+        self._close()
+        raise CacheError(_set_aside(self.path, identity), trouble="damaged")
 
-    def _set_aside(self, identity: tuple[int, int] | None) -> str:
-        """Give a damaged file another name; return what to tell the user."""
-        self._reader.close()
-        self._writer.close()
-        said = f"The cache {self.path} is damaged"
-        if identity is None or identify(self.path) != identity:
-            return f"{said}; another program has set it aside already."
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        names = (f"{self.path}.damaged-{stamp}-{number}" for number in itertools.count(1))
-        name = next(name for name in names if identify(name) is None)
-        try:
-            # The file last: a log without its file harms nobody, and would be taken for another's.
-            for ending in ("-wal", "-shm", ""):
-                if identify(self.path + ending) is not None:
-                    os.rename(self.path + ending, name + ending)  # noqa: PTH104 - strings here
-        except OSError as error:
-            return f"{said}, and could not be set aside ({error.strerror}): move it away."
-        return (
-            f"{said}: it was set aside as {name}, and a new one is begun. What it held is bought "
-            "again."
-        )
+
+def _set_aside(path: str, identity: tuple[int, int] | None) -> str:
+    """Give a damaged file that nobody has open another name; return what to tell the user."""
+    said = f"The cache {path} is damaged"
+    if identity is None or identify(path) != identity:
+        return f"{said}; another program has set it aside already."
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    names = (f"{path}.damaged-{stamp}-{number}" for number in itertools.count(1))
+    name = next(name for name in names if identify(name) is None)
+    try:
+        # The file last: a log without its file harms nobody, and would be taken for another's.
+        for ending in ("-wal", "-shm", ""):
+            if identify(path + ending) is not None:
+                os.rename(path + ending, name + ending)  # noqa: PTH104 - strings here
+    except OSError as error:
+        return f"{said}, and could not be set aside ({error.strerror}): move it away."
+    return (
+        f"{said}: it was set aside as {name}, and a new one is begun. What it held is bought again."
+    )
 
 
 def _restore(
@@ -374,48 +403,3 @@ def check_keys(keys: Sequence[bytes]) -> None:
     """
     if not set(map(type, keys)) <= {bytes} or not set(map(len, keys)) <= {KEY_BYTES}:
         raise ConfigurationError(f"A cache's keys are {KEY_BYTES} bytes each.")
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    keys: Sequence[bytes],
-    vectors: Matrix,
-    host: str,
-    *,
-    replace: bool,
-) -> None:
-    """Insert vectors within a transaction: those that are not there yet, or all of them."""
-    numbers = heads(keys).tolist()
-    there = dict(find(connection, sorted(numbers)))
-    chosen = [at for at, head in enumerate(numbers) if replace or head not in there]
-    entries: list[tuple[int, int]] = []
-    for start in range(0, len(chosen), ROWS):
-        part = chosen[start : start + ROWS]
-        run = part[-1] - part[0] == len(part) - 1
-        rows = vectors[part[0] : part[-1] + 1] if run else vectors[part]
-        number = _insert_pack(connection, pack([keys[at] for at in part], rows), host)
-        entries += ((numbers[at], number * PLACES + slot) for slot, at in enumerate(part))
-    _insert_entries(connection, sorted(entries))
-    if replace and there:
-        growth.remove_unreachable(connection, {place // PLACES for place in there.values()})
-
-
-def _insert_entries(connection: sqlite3.Connection, entries: Sequence[tuple[int, int]]) -> None:
-    """Insert numbers and places, many in one statement: each one lets other threads go first."""
-    for start in range(0, len(entries), ENTRIES):
-        part = entries[start : start + ENTRIES]
-        marks = ",".join(["(?, ?)"] * len(part))
-        connection.execute(
-            f"INSERT OR REPLACE INTO entry VALUES {marks}",  # noqa: S608 - marks
-            [*itertools.chain.from_iterable(part)],
-        )
-
-
-def _insert_pack(connection: sqlite3.Connection, made: Pack, host: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO pack (width, host, keys, sums, data) VALUES (?, ?, ?, ?, ?)",
-        (made.width, host, made.keys, made.sums, made.data),
-    )
-    number = cast(int, cursor.lastrowid)
-    connection.execute("INSERT OR REPLACE INTO used VALUES (?, ?)", (number, int(time.time())))
-    return number

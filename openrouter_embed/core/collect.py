@@ -15,6 +15,7 @@ import numpy as np
 from openrouter_embed.core import codec
 from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
+from openrouter_embed.core.rows import Rows
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
 from openrouter_embed.guard import restate
@@ -53,13 +54,13 @@ class Collector:
         self.asked = self.space = ""
         self.usage = Usage()
         self.failures: dict[int, EmbeddingError] = {}
-        self._rows: Matrix | None = None
         self._have = bytearray(len(plan.units))
         self._flags: dict[str, list[int]] = {}
         self._model = ""
         self._providers: dict[str, None] = {}
         self._ids: list[str] = []
         self.count = len(plan.units)
+        self.rows = Rows(self.count)
         self.landed: list[tuple[Sequence[int], bool]] = []
         """Inputs whose vectors came with the last answer, and whether they were averaged."""
         self._parts = Parts()
@@ -94,10 +95,9 @@ class Collector:
 
         def allocate(width: int) -> Matrix:
             nonlocal target
-            if self._rows is None:
-                self._rows = np.empty((self.count, width), dtype=np.float32)
+            rows = self.rows.of_width(width)
             if isinstance(units, range):
-                return self._rows[units.start : units.stop]
+                return rows[units.start : units.stop]
             target = np.empty((len(units), width), dtype=np.float32)
             return target
 
@@ -107,7 +107,7 @@ class Collector:
                 _check_host(answer.provider, host)
         except EmbeddingError:
             if self.width is None:
-                self._rows = None
+                self.rows.drop()
             raise
         self.width = answer.width
         self.believed = True
@@ -116,16 +116,14 @@ class Collector:
         zeros = [units[at] for at in answer.zeros if units[at] < self.count]
         if zeros:
             self._flags.setdefault("zero", []).extend(zeros)
-        self._note(self._place(units, target), answer)
+        self._note(units if target is None else self._place(units, target), answer)
         usage = read_billed(answer.usage, self.delivered - before)
         return from_router_cache(usage) if cached.strip().upper() == "HIT" else usage
 
-    def _place(self, units: Sequence[int], target: Matrix | None) -> Sequence[int]:
+    def _place(self, units: Sequence[int], target: Matrix) -> Sequence[int]:
         """Put rows where they belong; return the units that are inputs, not parts of one."""
-        if target is None or self._rows is None:
-            return units
         whole = [at for at, unit in enumerate(units) if unit < self.count]
-        self._rows[[units[at] for at in whole]] = target[whole]
+        self.rows.place([units[at] for at in whole], target[whole])
         for at, unit in enumerate(units):
             if unit >= self.count:
                 self._add_part(unit, target[at])
@@ -142,21 +140,24 @@ class Collector:
         """Whether a unit was delivered."""
         return bool(self._have[unit])
 
-    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, flag: str) -> bool:
-        """Take in vectors that were bought before; return whether their width is right.
+    def recall(
+        self, units: Sequence[int], rows: Matrix, host: str, *, flag: str, placed: bool = False
+    ) -> bool:
+        """Take in vectors that were bought before; return whether they fit in.
 
         Args:
             units: Whose they are.
             rows: float32 `(len(units), d)`.
             host: Who served them, if known.
             flag: What is to be remarked about them, if anything.
+            placed: Whether they were placed already, if they fit in.
         """
-        if self.width not in (None, rows.shape[1]):
+        width = rows.shape[1]
+        if self.width not in (None, width) or not self.rows.make_room(width):
             return False
-        self.width = rows.shape[1]
-        if self._rows is None:
-            self._rows = np.empty((self.count, self.width), dtype=np.float32)
-        self._rows[_places(units)] = rows
+        self.width = width
+        if not placed:
+            self.rows.place(units, rows)
         self._deliver(units)
         if host:
             self._providers[host] = None
@@ -172,9 +173,9 @@ class Collector:
             for unit in units:
                 self._have[unit] = 1
         self.delivered += len(units)
-        if self._lists is not None and self._rows is not None:
+        if self._lists is not None:
             # Now, while the caller has nothing to do but wait.
-            write_lists(self._rows[_places(units)], [self._lists[unit] for unit in units])
+            write_lists(self.rows.at(units), [self._lists[unit] for unit in units])
 
     def take_back(self, units: Iterable[int]) -> None:
         """Forget units that were delivered."""
@@ -184,12 +185,6 @@ class Collector:
         self.delivered -= len(gone)
         for name, flagged in self._flags.items():
             self._flags[name] = [unit for unit in flagged if unit not in gone]
-
-    def rows_of(self, units: Sequence[int]) -> Matrix:
-        """Return the vectors of units that were delivered; a view where they lie together."""
-        if self._rows is None:
-            return np.empty((0, 0), dtype=np.float32)
-        return self._rows[_places(units)]
 
     def divide(self, unit: int, parts: Sequence[str], prefix: str) -> Sequence[int]:
         """Replace a unit, or a part of one, by parts of it; return their numbers."""
@@ -201,7 +196,7 @@ class Collector:
     @property
     def unit(self) -> bool | None:
         """Whether the first vector that is no zero has unit length; `None` if there is none."""
-        rows = () if self._rows is None else self._rows
+        rows = self.rows.at(range(self.count))
         first = (row for row, have in zip(rows, self._have, strict=False) if have and row.any())
         return next((is_unit(row) for row in first), None)
 
@@ -226,8 +221,8 @@ class Collector:
     def _add_part(self, part: int, row: NDArray[np.float32]) -> None:
         flag = "truncated" if self._parts.is_only(part) else "split"
         owner, vector = self._parts.add(part, row)
-        if vector is not None and owner not in self.failures and self._rows is not None:
-            self._rows[owner] = vector
+        if vector is not None and owner not in self.failures:
+            self.rows.place([owner], vector[np.newaxis])
             self._deliver([owner])
             self.landed.append(([owner], True))
             self._flags.setdefault(flag, []).append(owner)
@@ -288,10 +283,12 @@ class Collector:
                 "All inputs are empty, and how wide this model's vectors are is not known yet: "
                 "pass `dimensions=`, or embed a text first."
             )
+        lost = [unit for unit, have in enumerate(self._have) if not have]
         if missing is not None:
-            left = [unit for unit, have in enumerate(self._have) if not have]
-            self.fail([unit for unit in left if unit not in self.failures], _plain(missing))
-        rows = self._matrix()
+            self.fail([unit for unit in lost if unit not in self.failures], _plain(missing))
+        rows = self.rows.of_width(self.known_width or 0)
+        if lost:
+            rows[lost] = np.nan
         if normalize:
             _normalize(rows)
         plan = self.plan
@@ -324,24 +321,10 @@ class Collector:
             return rows
         return [list(rows[unit]) for unit in plan.rows]
 
-    def _matrix(self) -> Matrix:
-        if self._rows is None:
-            width = self.known_width or 0
-            self._rows = np.empty((self.count, width), dtype=np.float32)
-        lost = [unit for unit, have in enumerate(self._have) if not have]
-        if lost:
-            self._rows[lost] = np.nan
-        return self._rows
-
     def _by_position(self) -> dict[int, EmbeddingError]:
         positions = self.plan.positions()
         pairs = [(at, error) for unit, error in self.failures.items() for at in positions[unit]]
         return dict(sorted([*pairs, *self.plan.refused.items()], key=lambda pair: pair[0]))
-
-
-def _places(units: Sequence[int]) -> slice | list[int]:
-    """Return what indexes the rows of units; those of a run are read and written without a copy."""
-    return slice(units.start, units.stop) if isinstance(units, range) else list(units)
 
 
 def _by_position(flags: Mapping[str, Sequence[int]], plan: Plan) -> Mapping[str, tuple[int, ...]]:

@@ -14,7 +14,8 @@ from openrouter_embed.errors import CacheMissError
 from openrouter_embed.result import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -58,7 +59,10 @@ class CallCache(Protocol):
     """The cache as a job sees it; nothing here blocks."""
 
     def landed(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
-        """Keep vectors that were bought, and let others who wait have them."""
+        """Keep vectors that were bought, and let others who wait have them.
+
+        The rows stay as they are until all is written, or until `Kept.leave_rows`.
+        """
         ...
 
     def news(self) -> Sequence[News]:
@@ -89,6 +93,7 @@ class Kept:
         self._space = f"{call.settings.model} {call.settings.dimensions}"
         self.cache = callbacks.cache
         rows.space, rows.asked = call.space, call.settings.model
+        self._uncounted = 0
         self.awaited: set[int] = set()
         """Units that other calls are buying."""
 
@@ -97,13 +102,47 @@ class Kept:
         """Units that are not there."""
         return self._rows.missing()
 
-    def recall(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
+    def placer(
+        self, lock: AbstractContextManager[object]
+    ) -> Callable[[Sequence[int], Matrix], None]:
+        """Return what copies vectors that were bought before to their places, from any thread.
+
+        Args:
+            lock: Held for the moment in which the first of them makes room for all.
+        """
+
+        def place(units: Sequence[int], rows: Matrix) -> None:
+            with lock:
+                fits = self._rows.rows.make_room(rows.shape[1])
+            if fits:
+                self._rows.rows.place(units, rows)
+
+        return place
+
+    def recall(
+        self,
+        units: Sequence[int],
+        rows: Matrix,
+        host: str,
+        *,
+        averaged: bool,
+        placed: bool = False,
+    ) -> None:
         """Take in vectors that were bought before, if they are what this call would get."""
         way = "truncated" if self._call.settings.long_input == "truncate" else "split"
         flag = way if averaged else ""
-        if self._is_wanted(host) and self._rows.recall(units, rows, host, flag=flag):
+        fits = self._is_wanted(host) and self._rows.recall(
+            units, rows, host, flag=flag, placed=placed
+        )
+        if fits:
             self._memory.seen(self._space, rows.shape[1])
-            found = Usage(inputs=len(units), cache_hits=len(units))
+            self._uncounted += len(units)
+
+    def _count(self) -> None:
+        """Count what was taken in since this was last done."""
+        found = Usage(inputs=self._uncounted, cache_hits=self._uncounted)
+        self._uncounted = 0
+        if found.inputs:
             self._rows.usage += found
             self._callbacks.on_usage(found)
 
@@ -121,6 +160,7 @@ class Kept:
         Args:
             others: Units that other calls are buying already.
         """
+        self._count()
         missing = self.missing
         if self._call.settings.cache_only:
             self._rows.fail(missing, CacheMissError(_MISS))
@@ -145,6 +185,7 @@ class Kept:
                 self.recall([news.unit], news.row[None, :], news.host, averaged=False)
             if not self._rows.has(news.unit):
                 given_up.append(news.unit)
+        self._count()
         if given_up:
             self._backlog.add(given_up)
 
@@ -155,7 +196,11 @@ class Kept:
         self._memory.seen(self._space, rows.width or 0)
         if self.cache is not None:
             for units, averaged in rows.landed:
-                self.cache.landed(units, rows.rows_of(units), rows.host, averaged=averaged)
+                self.cache.landed(units, rows.rows.at(units), rows.host, averaged=averaged)
+
+    def leave_rows(self) -> None:
+        """Leave the rows that the cache is still writing as they are."""
+        self._rows.rows.leave()
 
     @property
     def congested(self) -> bool:

@@ -157,6 +157,33 @@ def test_a_stream_is_resumed(make, em, path):
     assert np.array_equal(np.concatenate(whole), np.concatenate(again)[:50])
 
 
+def test_a_slow_disk_keeps_what_was_bought_whatever_becomes_of_the_result(
+    make, em, path, monkeypatch
+):
+    """The call returns before its vectors are written, and its caller changes the matrix."""
+
+    class Slow(SQLiteCache):
+        def put_together(self, parts, **options):
+            assert gate.wait(20)
+            super().put_together(parts, **options)
+
+    gate = threading.Event()
+    wait = keeper.Keeper.wait
+    monkeypatch.setattr(
+        keeper.Keeper, "wait", lambda self, ticket: wait(self, ticket, timeout=0.05)
+    )
+    right = make().embed(texts(200)).vectors
+    with Slow(path) as cache:
+        with pytest.warns(CacheWarning, match="takes long"):
+            result = make(cache=cache).embed(texts(200))
+        result.vectors[:] = 0
+        gate.set()
+        keeper.keeper_of(cache).drain(20)
+        em.reset()
+        assert np.array_equal(make(cache=cache).embed(texts(200)).vectors, right)
+    assert em.stats.requests == 0
+
+
 def test_refresh_buys_anew_and_replaces(make, em, path):
     client = make(cache=path)
     client.embed(texts(10))

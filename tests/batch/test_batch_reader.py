@@ -94,7 +94,7 @@ def test_results_in_any_order_land_on_their_rows():
     state = reader.finish()
 
     assert (state.status, reader.good) == ("completed", [0, 1, 2, 3])
-    np.testing.assert_array_equal(rows.rows_of(range(4)), [vector(at) for at in range(4)])
+    np.testing.assert_array_equal(rows.rows.at(range(4)), [vector(at) for at in range(4)])
     assert reader.judge.usage.prompt_tokens == 12
 
 
@@ -106,7 +106,7 @@ def failure_of(*items, unit=1):
     others = {0, 1, 2, 3} - {unit}
     assert set(reader.good) == others
     for at in others:
-        np.testing.assert_array_equal(rows.rows_of([at])[0], vector(at))
+        np.testing.assert_array_equal(rows.rows.at([at])[0], vector(at))
     return rows.failures[unit]
 
 
@@ -226,7 +226,7 @@ def test_vectors_that_are_there_already_stay():
     reader = Reading(whole(*map(item, range(4)), item(1)), rows=rows)
     reader.finish()
     assert reader.good == [0, 2, 3]
-    np.testing.assert_array_equal(rows.rows_of([1]), mine)
+    np.testing.assert_array_equal(rows.rows.at([1]), mine)
 
 
 def test_partial_results_of_a_batch_that_ended_are_taken():

@@ -8,7 +8,7 @@ import pytest
 from cache_world import fill, read, right
 
 from openrouter_embed import SQLiteCache
-from openrouter_embed.cache import growth, layout, reading, sqlite
+from openrouter_embed.cache import growth, layout, reading, sqlite, writing
 
 WIDE = 512
 """2 KB a vector, 131 KB a pack."""
@@ -28,8 +28,8 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr(sqlite, "time", clock)
-    monkeypatch.setattr(reading, "time", clock)
+    for room in (sqlite, reading, writing):
+        monkeypatch.setattr(room, "time", clock)
     return clock
 
 

@@ -62,7 +62,7 @@ def got(keeper, names):
     names = list(names)
     return {
         names[start + at]
-        for start, found in keeper.read(keys(names))
+        for start, found in keeper.read(keys(names), lambda *portion: portion)
         for at, row in zip(found.at, found.vectors, strict=True)
         if np.array_equal(row, vectors([names[start + at]])[0])
     }
@@ -123,6 +123,59 @@ def test_many_small_writes_are_written_together(keeper, store):
     keeper.wait(max(ticket, other))
     assert len(sizes) <= 4
     assert got(keeper, range(100)) == set(range(100))
+
+
+def test_what_nobody_waits_for_is_gathered_until_somebody_does(keeper, store, monkeypatch):
+    monkeypatch.setattr(module, "GATHER", 60.0)
+    for name in range(100):
+        ticket = offer(keeper, [name])
+    assert not store.writers
+    keeper.wait(ticket)
+    assert len(store.rows) == 100
+
+
+def test_what_is_enough_to_be_written_waits_for_nobody(keeper, store, monkeypatch):
+    monkeypatch.setattr(module, "GATHER", 60.0)
+    monkeypatch.setattr(module, "ENOUGH", 10)
+    written = threading.Event()
+    put = store.put
+    store.put = lambda *args, **named: put(*args, **named) or written.set()
+    for name in range(10):
+        offer(keeper, [name])
+    assert written.wait(10)
+    assert len(store.rows) == 10
+
+
+def test_a_little_that_nobody_waits_for_is_written_soon(keeper, store, monkeypatch):
+    monkeypatch.setattr(module, "GATHER", 0.01)
+    written = threading.Event()
+    put = store.put
+    store.put = lambda *args, **named: put(*args, **named) or written.set()
+    offer(keeper, [1])
+    assert written.wait(10)
+
+
+def test_our_own_file_is_written_from_the_rows_that_were_offered(tmp_path):
+    class Watched(SQLiteCache):
+        def put_together(self, parts, **options):
+            seen.extend(rows for _, rows in parts)
+            super().put_together(parts, **options)
+
+    seen = []
+    rows = vectors(range(70))
+    with Watched(tmp_path / "c.sqlite") as cache:
+        keeper = Keeper(cache)
+        assert keeper.wait(keeper.offer(keys(range(70)), rows, "", replace=False))
+        assert right(cache, range(70)) == set(range(70))
+    assert all(np.shares_memory(one, rows) for one in seen)
+
+
+def test_it_is_told_whether_what_was_waited_for_is_written(keeper, store):
+    store.gate.clear()
+    ticket = offer(keeper, range(3))
+    assert not keeper.wait(ticket, timeout=0.01)
+    store.gate.set()
+    assert keeper.wait(ticket)
 
 
 def test_a_long_queue_is_told_and_its_end_wakes(keeper, store, monkeypatch):

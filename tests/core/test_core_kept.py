@@ -85,7 +85,7 @@ def test_what_was_recalled_is_not_sent_and_is_counted(world):
     kept.recall([1, 3], rows(1, 3), "Host", averaged=False)
     kept.begin(())
     assert world.to_send() == [0, 2]
-    assert world.rows.rows_of([1, 3]).tolist() == rows(1, 3).tolist()
+    assert world.rows.rows.at([1, 3]).tolist() == rows(1, 3).tolist()
     assert [(u.inputs, u.cache_hits) for u in world.used] == [(2, 2)]
 
 
@@ -117,7 +117,7 @@ def test_what_others_are_buying_is_waited_for(world, cache):
     cache.mail = [News(1, rows(7)[0], "Host"), News(2, None)]
     kept.read_news()
     assert not kept.awaited
-    assert world.rows.rows_of([1]).tolist() == rows(7).tolist()
+    assert world.rows.rows.at([1]).tolist() == rows(7).tolist()
     assert world.to_send() == [2]
 
 
