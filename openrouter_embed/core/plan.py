@@ -20,7 +20,7 @@ from openrouter_embed.inputs import Item
 from openrouter_embed.options.models import MODALITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from openrouter_embed.core.bill import Prices
     from openrouter_embed.errors import EmbeddingError
@@ -118,9 +118,8 @@ def make_plan(
     Raises:
         ConfigurationError: An input is empty, or a prefix is to go before token ids.
     """
-    unsent = [
-        at for at, item in enumerate(items) if not (item if isinstance(item, str) else item.value)
-    ]
+    plain = all(issubclass(kind, str) for kind in set(map(type, items)))
+    unsent = [] if plain and all(items) else [*_without_content(items)]
     empty = tuple(at for at in unsent if at not in (refused or ()))
     if empty and not zeros_for_empty:
         if refused is None:
@@ -134,7 +133,6 @@ def make_plan(
         rows = [number.get(item, -1) for item in items]
     sent = [_with_prefix(unit, prefix) for unit in units] if prefix else units
     counting = counting or Counting()
-    plain = all(issubclass(kind, str) for kind in set(map(type, sent)))
     media = {} if plain else _media(sent, counting)
     return Plan(
         len(items),
@@ -191,6 +189,12 @@ def _distinct(items: Sequence[str | Item], unsent: Sequence[int]) -> Iterable[st
     for at in unsent:
         distinct.pop(items[at], None)
     return distinct
+
+
+def _without_content(items: Iterable[str | Item]) -> Iterator[int]:
+    for at, item in enumerate(items):
+        if not (item if isinstance(item, str) else item.value):
+            yield at
 
 
 def _with_prefix(unit: str | Item, prefix: str) -> str | Item:
