@@ -180,6 +180,24 @@ def test_rows_of_zeros_are_flagged(scripted):
     assert result.flags == {"zero": (1, 2)}
 
 
+def test_a_vector_of_zeros_is_not_kept_in_the_cache(scripted, tmp_path):
+    """It is a fault that may not come again; one that begins with zeros is none."""
+
+    def script(_, body):
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        asked.extend(texts)
+        rows = [[0.0] * 9 if text == "b" else [0.0] * 8 + [1.0] for text in texts]
+        data = [{"index": at, "embedding": row} for at, row in enumerate(rows)]
+        return answer(body, data=data)
+
+    asked = []
+    client = scripted(script, cache=tmp_path / "c.sqlite")
+    client.embed(["a", "b", "c"])
+    asked.clear()
+    assert client.embed(["a", "b", "c"]).vectors.sum(axis=1).tolist() == [1.0, 0.0, 1.0]
+    assert asked == ["b"]
+
+
 def test_an_ordinary_answer_has_no_remarks(make):
     assert make().embed(["a", "b"]).flags == {}
 
