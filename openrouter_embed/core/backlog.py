@@ -14,7 +14,9 @@ import itertools
 import math
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
+
+from openrouter_embed.core.tokens import most_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +30,8 @@ AT_ONCE: Final = -math.inf
 """A moment that has always come."""
 SMALLEST_SPREAD: Final = 16
 """Inputs below which a request is not made smaller for the sake of concurrency."""
+WIDEST: Final = 3
+"""Bytes of a character that is no ASCII, as most are counted; few have four."""
 LARGEST_PROBE: Final = 64
 """Inputs up to which the first requests of a client carry their full share."""
 
@@ -187,6 +191,9 @@ class Packer:
         return batch
 
     def _fit(self, run: Sequence[int], most: int) -> int:
+        """Return how many of the next units go into one request; at least one."""
+        if self._is_small([self._plan.units[unit] for unit in run[self._at : self._at + most]]):
+            return most
         tokens = size = 0
         for count in range(most):
             unit = run[self._at + count]
@@ -195,6 +202,14 @@ class Packer:
             if count and (tokens > self.limits.tokens or size > self.limits.size):
                 return count
         return most
+
+    def _is_small(self, units: Sequence[str | Item]) -> bool:
+        """Whether texts fit in whatever they hold; if so, as mostly, none need be estimated."""
+        if not isinstance(units[0], str):  # those that go together are of one kind
+            return False
+        texts = cast("Sequence[str]", units)
+        tokens = most_tokens(texts) + len(texts) * self._plan.counting.special
+        return tokens <= self.limits.tokens and WIDEST * sum(map(len, texts)) <= self.limits.size
 
 
 def _by_kind(plan: Sequence[str | Item], units: Sequence[int]) -> list[Sequence[int]]:
@@ -210,5 +225,5 @@ def _by_kind(plan: Sequence[str | Item], units: Sequence[int]) -> list[Sequence[
 
 def _size(unit: str | Item) -> int:
     if isinstance(unit, str):
-        return len(unit) if unit.isascii() else 3 * len(unit)
+        return len(unit) if unit.isascii() else WIDEST * len(unit)
     return len(unit.value) * (8 if unit.kind == "tokens" else 1)

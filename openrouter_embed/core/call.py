@@ -147,7 +147,7 @@ class Call:
             encoding: The format to ask for.
             host: The only host that may serve, if there is one.
             attempt: How often these units are now sent.
-            tokens: Their estimated tokens.
+            tokens: Their estimated tokens, if a limiter or a limit of cost is to know.
             width: Components of the vectors to come, as far as is known.
         """
         known = None if width is None else len(units) * (1024 + BYTES_PER_COMPONENT * width)

@@ -154,7 +154,8 @@ class Job:
     def _send(self, now: float, ticket: Ticket) -> Step:
         """Launch a request; whatever goes wrong, the place and the money set aside come back."""
         batch = self._backlog.take(now, self._pacer.spread, probe=not self._pacer.opened)
-        tokens = sum(self._plan.tokens[unit] for unit in batch.units)
+        counted = self._call.limited or self._call.price
+        tokens = sum(self._plan.tokens[unit] for unit in batch.units) if counted else 0
         held = self._plan.cost(batch.units, self._call.price) if self._call.price else 0.0
         if not self._ledger.reserve(held):
             self._stop_spending(batch, ticket, held, now)

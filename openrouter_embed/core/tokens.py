@@ -17,7 +17,10 @@ half, European languages written without accents by a third.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PLAIN: Final = 0.2
 """Tokens of a small ASCII letter or a space: five characters make a word."""
@@ -32,6 +35,9 @@ SCRIPTS: Final = (
     (2.6, range(0xF0, 0xF8)),  # emoji
 )
 """Tokens of a character, and the first bytes of its UTF-8 form to which they apply."""
+
+DEAREST: Final = max(share for share, _ in SCRIPTS)
+"""Tokens of the character that has most."""
 
 _SMALL: Final = b"abcdefghijklmnopqrstuvwxyz "
 _CAPITALS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -52,3 +58,9 @@ def estimate_tokens(text: str) -> int:
             left = fewer
     marks = left.translate(None, _CAPITALS)
     return int(tokens + CAPITAL * (len(left) - len(marks)) + MARK * len(marks)) + 1
+
+
+def most_tokens(texts: Sequence[str]) -> float:
+    """Return a number that the estimates of texts together do not exceed, at no more cost."""
+    dearest = MARK if all(map(str.isascii, texts)) else DEAREST
+    return dearest * sum(map(len, texts)) + len(texts)

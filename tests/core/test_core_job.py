@@ -63,7 +63,8 @@ def test_repeated_inputs_are_sent_once():
 
 
 def test_a_request_says_what_a_shell_must_know():
-    world, _ = run(steady(), 2, per_request=9, timeout=7.0, expected_width=100)
+    options = {"timeout": 7.0, "expected_width": 100, "limited": True}
+    world, _ = run(steady(), 2, per_request=9, **options)
     (request,) = (one.request for one in world.sent)
     assert (request.method, request.path, request.timeout) == ("POST", "/embeddings", 7.0)
     assert request.headers == ((ATTEMPT_HEADER, "1"),)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openrouter_embed.core.tokens import estimate_tokens
+from openrouter_embed.core.tokens import estimate_tokens, most_tokens
 from openrouter_embed.emulator.tokens import count_tokens
 
 MARGIN = 0.10
@@ -149,3 +149,14 @@ def test_a_longer_text_is_never_estimated_lower(text, more):
 
 def test_a_lone_surrogate_is_estimated_like_any_character():
     assert estimate_tokens("\ud800") == 1
+
+
+@given(st.lists(st.text(), max_size=20))
+def test_no_texts_are_estimated_at_more_than_most_tokens_says(texts):
+    """Packing trusts it: what is certainly small enough is not estimated."""
+    assert sum(map(estimate_tokens, texts)) <= most_tokens(texts)
+
+
+@given(st.lists(st.text(alphabet=st.characters(max_codepoint=127)), max_size=20))
+def test_plain_texts_are_not_taken_for_emoji(texts):
+    assert most_tokens(texts) <= sum(map(len, texts)) + len(texts)
