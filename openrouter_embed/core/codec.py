@@ -106,7 +106,8 @@ def decode(
     """
     answer, rows, openings = _read(trim(body), count)
     order, unindexed = _order(answer.data)
-    if believable is not None and not {len(row) // 4 for row in rows} <= set(believable):
+    sizes = set(map(len, rows))
+    if believable is not None and not {size // 4 for size in sizes} <= set(believable):
         refuse_unbelievable(rows, openings, believable)
     width = _common_width(rows, width)
     matrix = allocate(width)
@@ -340,7 +341,7 @@ def _check_finite(matrix: Matrix) -> tuple[int, ...]:
     every ordinary vector. Only rows where it is not are looked at closely.
     """
     squares = np.einsum("ij,ij->i", matrix, matrix)
-    if all(0.0 < square < np.inf for square in squares.tolist()):
+    if squares.min(initial=np.inf) > 0.0 and squares.max(initial=0.0) < np.inf:  # never with NaN
         return ()
     with np.errstate(all="ignore"):
         suspects = np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))
