@@ -8,7 +8,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class CallCache:
                 for unit in found.units:
                     there[unit] = 1
             yield found
-        missing = [unit for unit in units if not there[unit]]
+        missing = [unit for unit in units if not there[unit]] if 0 in there else []
         yield from self._read(missing, self._averaged(missing), place, averaged=True)
 
     def _read(
@@ -110,7 +110,7 @@ class CallCache:
             place(whose, found.vectors)
             return Recalled(whose, found.vectors, found.host, averaged)
 
-        for recalled in self._keeper.read([key for key in keys if key is not None], use):
+        for recalled in self._keeper.read(cast("Sequence[bytes]", keys), use):
             if self._claims.left:  # it was cancelled, and the program waits for this thread to end
                 return
             yield recalled

@@ -43,8 +43,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_QUEUED: Final = 32 * 1024 * 1024
-"""Bytes waiting to be written above which no more is bought."""
+MOST_QUEUED: Final = 64 * 1024 * 1024
+"""Bytes waiting to be written above which no more is bought.
+
+Half a second's work for a common disk: in that time, what is bought next arrives.
+"""
 GATHER: Final = 0.1
 """Seconds that what was bought waits for more to be written with it, unless a call waits for it."""
 LINGER: Final = 0.2
@@ -293,7 +296,7 @@ class Keeper:
         with self._change:
             self.written += len(works)
             self._bytes -= sum(work.vectors.nbytes for work in works)
-            if self._bytes <= MOST_QUEUED // 2:
+            if self._bytes <= MOST_QUEUED:
                 wakes, self._waiting = self._waiting, wakes
             self._change.notify_all()
         for wake in wakes:

@@ -214,7 +214,9 @@ class Packer:
 
 def _by_kind(plan: Sequence[str | Item], units: Sequence[int]) -> list[Sequence[int]]:
     """Requests are homogeneous: strings, token arrays and content objects go apart."""
-    if all(issubclass(kind, str) for kind in {type(plan[unit]) for unit in units}):
+    whole = len(units) == len(plan)
+    kinds = set(map(type, plan if whole else map(plan.__getitem__, units)))
+    if all(issubclass(kind, str) for kind in kinds):
         return [units] if units else []
     runs: dict[str, list[int]] = {}
     for unit in units:

@@ -133,6 +133,8 @@ class Collector:
         """Return the units that were neither delivered nor failed."""
         if not self.settled:
             return range(self.count)
+        if 0 not in self._have:
+            return ()
         have, failures = self._have, self.failures
         return [unit for unit in range(self.count) if not have[unit] and unit not in failures]
 
@@ -283,7 +285,8 @@ class Collector:
                 "All inputs are empty, and how wide this model's vectors are is not known yet: "
                 "pass `dimensions=`, or embed a text first."
             )
-        lost = [unit for unit, have in enumerate(self._have) if not have]
+        have = self._have
+        lost = [unit for unit in range(self.count) if not have[unit]] if 0 in have else []
         if missing is not None:
             self.fail([unit for unit in lost if unit not in self.failures], _plain(missing))
         rows = self.rows.of_width(self.known_width or 0)
