@@ -92,8 +92,9 @@ class CallCache:
                 for unit in found.units:
                     there[unit] = 1
             yield found
-        missing = [unit for unit in units if not there[unit]] if 0 in there else []
-        yield from self._read(missing, self._averaged(missing), place, averaged=True)
+        if self._make.divides and 0 in there:
+            missing = [unit for unit in units if not there[unit]]
+            yield from self._read(missing, self._averaged(missing), place, averaged=True)
 
     def _read(
         self, units: Sequence[int], keys: Names, place: Place, *, averaged: bool
@@ -149,6 +150,8 @@ class CallCache:
 
     def _averaged(self, units: Sequence[int]) -> Names:
         """Return the keys under which averages of these units' parts are kept."""
+        if not self._make.divides:  # nor need tokens be estimated
+            return [None] * len(units)
         plan = self._plan
         return self._make.averaged((plan.units[unit], plan.tokens[unit]) for unit in units)
 

@@ -23,6 +23,7 @@ import numpy as np
 from openrouter_embed.cache.layout import PLACES, transaction
 from openrouter_embed.cache.packs import KEY_BYTES, Pack, heads, unpack
 from openrouter_embed.cache.protocol import Found
+from openrouter_embed.core.rows import as_run
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,6 +44,7 @@ FEW: Final = 4
 STALEST: Final = 3600.0
 """Seconds by which the record of a pack's last use may be behind."""
 
+_ENTRIES: Final = "SELECT head, place FROM entry WHERE typeof(place) = 'integer' AND place >= 0"
 _KEYS: Final = "SELECT keys FROM pack WHERE id = ?"
 _WHOLE: Final = (
     "SELECT width, host, keys, sums, data, (SELECT at FROM used WHERE pack = id)"
@@ -217,9 +219,9 @@ class Walk:
             if kept:
                 self._notes.use(run.pack, last)
             if len(kept) == len(expected):
-                yield Found(_span(expected), vectors, host)
+                yield Found(as_run(expected), vectors, host)
             elif kept:
-                yield Found(_span([expected[index] for index in kept]), vectors, host)
+                yield Found(as_run([expected[index] for index in kept]), vectors, host)
             if len(kept) < len(expected):
                 bad = set(range(len(expected))).difference(kept)
                 unsound += (expected[index] for index in bad)
@@ -228,6 +230,11 @@ class Walk:
 
 def find(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[tuple[int, int]]:
     """Return numbers and places of the entries that are there."""
+    if len(wanted) > PLACES:
+        packs = connection.execute("SELECT max(id) FROM pack").fetchone()[0] or 0
+        if packs * PLACES < len(wanted):  # as in a new file: all that it holds is read sooner
+            mine = set(wanted)
+            return [row for row in connection.execute(_ENTRIES) if row[0] in mine]
     found: list[tuple[int, int]] = []
     start = 0
     while start < len(wanted):
@@ -236,20 +243,8 @@ def find(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[tuple[in
         start += size
         part += part[-1:] * (size - len(part))
         marks = ",".join("?" * size)
-        sql = (
-            "SELECT head, place FROM entry "  # noqa: S608 - marks
-            f"WHERE head IN ({marks}) AND typeof(place) = 'integer' AND place >= 0"
-        )
-        found += connection.execute(sql, part).fetchall()
+        found += connection.execute(f"{_ENTRIES} AND head IN ({marks})", part).fetchall()
     return found
-
-
-def _span(positions: Sequence[int]) -> Sequence[int]:
-    """Return positions as a range if they are one: what follows is then copied in one piece."""
-    if isinstance(positions, range):
-        return positions
-    span = range(positions[0], positions[0] + len(positions))
-    return span if positions == list(span) else positions
 
 
 def _fetch(connection: sqlite3.Connection, run: Run) -> tuple[Pack, str, object]:

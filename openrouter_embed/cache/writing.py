@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.float32]
     Part = tuple[Sequence[bytes], Matrix]
+    Row = tuple[object, ...]
 
 AT_ONCE: Final = 16 * ROWS
 """Vectors from which on what is collected is written.
@@ -37,6 +38,8 @@ SMALL: Final = ROWS // 2
 """Vectors below which a part shares its pack with the parts beside it."""
 ENTRIES: Final = 256
 """Entries in one statement."""
+PACKS: Final = 32
+"""Packs in one statement."""
 
 
 def portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
@@ -60,21 +63,26 @@ def insert(
 ) -> None:
     """Insert vectors: those that are not there yet, or all of them."""
     there = dict(find(connection, sorted(_numbers(parts))))
-    entries: dict[int, int] = {}
-    replaced: list[int] = []
+    known = set[int]() if replace else set(there)
+    chosen: list[tuple[list[int], Pack]] = []
     for keys, vectors in _shared(parts):
         numbers: list[int] = heads(keys).tolist()
-        known = () if replace else there.keys() | entries.keys()
         for some in _divided([at for at, head in enumerate(numbers) if head not in known]):
             run = some[-1] - some[0] == len(some) - 1
             rows = vectors[some[0] : some[-1] + 1] if run else vectors[some]
-            number = _insert_pack(connection, pack([keys[at] for at in some], rows), host)
-            mine = {numbers[at]: number * PLACES + slot for slot, at in enumerate(some)}
-            replaced += (entries[head] for head in mine.keys() & entries.keys())
-            entries |= mine
+            chosen.append(([numbers[at] for at in some], pack([keys[at] for at in some], rows)))
+        if not replace:
+            known.update(numbers)
+    entries: dict[int, int] = {}
+    replaced = list(there.values()) if replace else []
+    for start in range(0, len(chosen), PACKS):
+        group = chosen[start : start + PACKS]
+        first = _insert_packs(connection, [made for _, made in group], host)
+        for number, (numbers, _) in enumerate(group, first):
+            replaced += (entries[head] for head in entries.keys() & set(numbers))
+            entries |= {head: number * PLACES + slot for slot, head in enumerate(numbers)}
     _insert_entries(connection, sorted(entries.items()))
-    if replace:
-        growth.strike(connection, [*there.values(), *replaced])
+    growth.strike(connection, replaced)
 
 
 def _numbers(parts: Iterable[Part]) -> list[int]:
@@ -111,21 +119,23 @@ def _divided(places: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _insert_entries(connection: sqlite3.Connection, entries: Sequence[tuple[int, int]]) -> None:
-    """Insert numbers and places, many in one statement: each one lets other threads go first."""
+    """Insert numbers and places."""
     for start in range(0, len(entries), ENTRIES):
-        part = entries[start : start + ENTRIES]
-        marks = ",".join(["(?, ?)"] * len(part))
-        connection.execute(
-            f"INSERT OR REPLACE INTO entry VALUES {marks}",  # noqa: S608 - marks
-            [*itertools.chain.from_iterable(part)],
-        )
+        _insert_rows(connection, "entry", entries[start : start + ENTRIES])
 
 
-def _insert_pack(connection: sqlite3.Connection, made: Pack, host: str) -> int:
-    cursor = connection.execute(
-        "INSERT INTO pack (width, host, keys, sums, data) VALUES (?, ?, ?, ?, ?)",
-        (made.width, host, made.keys, made.sums, made.data),
-    )
-    number = cast(int, cursor.lastrowid)
-    connection.execute("INSERT OR REPLACE INTO used VALUES (?, ?)", (number, int(time.time())))
-    return number
+def _insert_packs(connection: sqlite3.Connection, made: Sequence[Pack], host: str) -> int:
+    """Insert packs, and return the number of the first; the others follow."""
+    rows = [(None, one.width, host, one.keys, one.sums, one.data) for one in made]
+    first = _insert_rows(connection, "pack", rows) - len(made) + 1
+    now = int(time.time())
+    _insert_rows(connection, "used", [(first + at, now) for at in range(len(made))])
+    return first
+
+
+def _insert_rows(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> int:
+    """Insert rows in one statement, for each lets other threads go first; return the last id."""
+    marks = ",".join([f"({','.join('?' * len(rows[0]))})"] * len(rows))
+    values = [*itertools.chain.from_iterable(rows)]
+    cursor = connection.execute(f"INSERT OR REPLACE INTO {table} VALUES {marks}", values)  # noqa: S608
+    return cast(int, cursor.lastrowid)

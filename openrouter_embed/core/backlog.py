@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from openrouter_embed.core.rows import as_run
 from openrouter_embed.core.tokens import most_tokens
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Packer:
         inputs = max(self.limits.inputs, self.limits.most if more else 0)
         most = min(inputs, wanted, len(run) - self._at)
         size = self._fit(run, most) if most > 1 else 1
-        batch = run[self._at : self._at + size]
+        batch = as_run(run[self._at : self._at + size])
         self._at += size
         self.remaining -= size
         if self._at == len(run):

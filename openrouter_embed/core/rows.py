@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 
+def as_run(units: Sequence[int]) -> Sequence[int]:
+    """Return numbers as a range if they are one: their rows are then moved in one piece."""
+    if isinstance(units, range) or not units:
+        return units
+    span = range(units[0], units[0] + len(units))
+    return span if units[-1] == span[-1] and list(units) == list(span) else units
+
+
 class Rows:
     """The vectors of one call's units.
 

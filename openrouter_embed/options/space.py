@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
@@ -107,7 +106,9 @@ class Keys:
     def __init__(self, settings: Settings, input_type: str | None) -> None:
         self._treatment = settings.long_input
         longest = settings.profile.max_input_tokens or SHORT
-        self._shortest = min(longest, SHORT) if settings.long_input != "error" else math.inf
+        self.divides = settings.long_input != "error"
+        """Whether texts that are too long are embedded in parts."""
+        self._shortest = min(longest, SHORT)
         self._space = hashlib.sha256(_canonical(wire_space(settings, input_type)) + b"\n")
 
     def of(self, units: Iterable[str | Item], treatment: str = WHOLE) -> list[bytes | None]:
