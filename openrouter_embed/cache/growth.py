@@ -112,7 +112,8 @@ def strike(connection: sqlite3.Connection, places: Iterable[int]) -> None:
     for pack, struck in slots.items():
         keys = bytearray(_pack_keys(connection, pack))
         for slot in struck:
-            keys[slot * KEY_BYTES : (slot + 1) * KEY_BYTES] = NOBODY
+            if slot < len(keys) // KEY_BYTES:  # in a damaged file it may be any number
+                keys[slot * KEY_BYTES : (slot + 1) * KEY_BYTES] = NOBODY
         if any(keys):
             _write_keys(connection, pack, keys)
         else:

@@ -65,7 +65,8 @@ def unpack(stored: Pack, slots: Sequence[int], keys: Sequence[bytes]) -> tuple[l
     count = len(stored.keys) // KEY_BYTES
     nothing = np.empty((0, 0), dtype=np.float32)
     sound = (
-        stored.width > 0
+        count > 0
+        and stored.width > 0
         and len(stored.keys) == count * KEY_BYTES
         and len(stored.sums) == count * 8
         and len(stored.data) == count * stored.width * 4

@@ -232,6 +232,7 @@ def test_an_entry_that_leads_to_another_vector_is_not_believed(path):
         "UPDATE entry SET place = -1",
         "UPDATE entry SET place = x'00'",
         "UPDATE entry SET place = 9000000000000000000",
+        "UPDATE entry SET place = 256 + 200",
         "UPDATE used SET at = 'never'",
         "UPDATE pack SET host = x'ff'",
         "DELETE FROM pack",
@@ -249,6 +250,16 @@ def test_rows_that_hold_anything_are_survived(path, harm):
         assert right(cache, range(70)) == set(range(70))
         cache.stats()
         cache.clear()
+
+
+def test_what_is_replaced_in_a_damaged_pack_is_kept(path):
+    with SQLiteCache(path) as cache:
+        fill(cache, range(70))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE entry SET place = 256 + 200")
+    with SQLiteCache(path) as cache:
+        fill(cache, range(70), replace=True)
+        assert right(cache, range(70)) == set(range(70))
 
 
 def test_a_file_deleted_while_it_is_open_is_begun_anew(path):
