@@ -79,8 +79,8 @@ def unpack(stored: Pack, slots: Sequence[int], keys: Sequence[bytes]) -> tuple[l
     heads = _heads(stored.keys)
     whole = b"".join(keys) == stored.keys  # as most are: no vector need be moved
     if not whole:
-        slots = [slot if slot < count else 0 for slot in slots]
-        rows, sums, heads = rows[slots], sums[slots], heads[slots]
+        places = [slot if slot < count else 0 for slot in slots]  # no key stands beyond
+        rows, sums, heads = rows[places], sums[places], heads[places]
     good = _sums(rows, heads) == sums
     if whole and bool(good.all()):
         return list(range(count)), rows
