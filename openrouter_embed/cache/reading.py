@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PORTION: Final = 2048
-"""Keys that are looked up together; of many, those of one pack are read together."""
+"""Keys that are looked up together; those of one pack are then read together."""
+WIDER: Final = 16
+"""By how much more that is where keys come in an order of their own, time after time.
+
+Of few, each is in a pack of its own, and costs a tenth of reading 64 in a row.
+"""
 RUN: Final = 16
 """Keys that must stand in a pack one after the other for a walk to go on there."""
 AT_ONCE: Final = (1, 8, 64, 500)
@@ -134,10 +139,12 @@ class Walk:
     def __iter__(self) -> Iterator[Found]:
         """Yield the vectors that are there and can be believed."""
         start, count = 0, len(self._keys)
+        size = PORTION // WIDER
         doubtful: list[int] = []
         while start < count:
-            start = yield from self._follow(start, doubtful)
-            portion = range(start, min(start + PORTION, count))
+            reached = yield from self._follow(start, doubtful)
+            size = PORTION if reached > start else size * WIDER
+            portion = range(reached, min(reached + size, count))
             yield from self._look_up(portion)
             start = portion.stop
         yield from self._look_up(doubtful)
@@ -150,15 +157,15 @@ class Walk:
             doubtful: Takes the positions of vectors that the index may know better places of.
         """
         run: Run | None = None
-        least = 1  # a portion may have ended near the end of a pack
         while len(self._keys) - start >= RUN:
-            following = run and self._run(start, (run.pack + 1, 0), least)
-            run = following or self._run(start, self._place(start), least)
+            following = run and self._run(start, (run.pack + 1, 0))
+            # A portion that was looked up may have ended near the end of a pack.
+            run = following or self._run(start, self._place(start), rest=run is None)
             if run is None:
                 break
             positions = range(start, start + len(run.slots))
             doubtful += yield from self._read_pack(run, positions)
-            start, least = positions.stop, RUN
+            start = positions.stop
         return start
 
     def _place(self, position: int) -> tuple[int, int] | None:
@@ -167,20 +174,29 @@ class Walk:
         places = self._ask(lambda connection: find(connection, wanted))
         return divmod(places[0][1], PLACES) if places else None
 
-    def _run(self, start: int, place: tuple[int, int] | None, least: int) -> Run | None:
-        """Return which keys stand in a pack from a slot on, if there are enough of them."""
+    def _run(self, start: int, place: tuple[int, int] | None, *, rest: bool = False) -> Run | None:
+        """Return which keys stand in a pack from a slot on, if there are enough of them.
+
+        Args:
+            start: The first key.
+            place: Pack and slot.
+            rest: Whether the rest of the pack is enough, however few it may be.
+        """
         if place is None:
             return None
         pack, slot = place
         rows = self._ask(lambda connection: connection.execute(_KEYS, (pack,)).fetchall())
         there = rows[0][0] if rows and isinstance(rows[0][0], bytes) else b""
-        size = max(0, len(there) // KEY_BYTES - slot)
-        wanted = self._keys[start : start + size] if size >= least else ()
+        size = len(there) // KEY_BYTES - slot
+        enough = min(RUN, size) if rest else RUN
+        if size < max(1, enough):
+            return None
+        wanted = self._keys[start : start + size]
         count = len(wanted)
         if not there.startswith(b"".join(wanted), slot * KEY_BYTES):
             same = (there.startswith(key, (slot + at) * KEY_BYTES) for at, key in enumerate(wanted))
             count = len([*itertools.takewhile(bool, same)])
-        return Run(pack, range(slot, slot + count)) if count and count >= least else None
+        return Run(pack, range(slot, slot + count)) if count >= enough else None
 
     def _keys_at(self, positions: Sequence[int]) -> Sequence[bytes]:
         if isinstance(positions, range):

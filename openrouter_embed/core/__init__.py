@@ -9,8 +9,8 @@ In reading order:
 - `plan`, `tokens`, `bill`: inputs into distinct units with a role applied, and what they will cost.
   `limits`, `bodies`: how much one request may hold, and its bytes.
 - `job`: one call, step by step; `fetch`: one exchange that embeds nothing. A job stands on
-  `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come),
-  `hunt` (who is to blame), `retry` (when to try again),
+  `backlog` (what is to be sent, packed), `flight` (what is under way), `collect` (what has come)
+  with `rows` (where it lies), `hunt` (who is to blame), `retry` (when to try again),
   `kept` (what the cache has, and what other calls are buying).
 - `verdict`: what an outcome means; `problem`: an error body read; `advice`: what a message says;
   `notice`: what a log is told.

@@ -116,6 +116,20 @@ def test_keys_in_no_order_are_looked_up_many_at_a_time(cache, asked):
     assert len(asked) < 10
 
 
+def test_in_an_order_of_its_own_much_is_read_pack_by_pack(cache, path, monkeypatch):
+    """One by one, each would cost as much as a tenth of a pack."""
+    monkeypatch.setattr(reading, "PORTION", 64)
+    fetched = []
+    fetch = reading._fetch
+    monkeypatch.setattr(
+        reading, "_fetch", lambda connection, run: fetched.append(run) or fetch(connection, run)
+    )
+    fill(cache, range(6000))
+    names = list(np.random.default_rng(0).permutation(6000))
+    assert right(cache, names) == set(range(6000))
+    assert len(fetched) < 1500
+
+
 def test_what_is_missing_in_the_middle_is_missing_and_the_rest_is_there(cache):
     fill(cache, range(300))
     fill(cache, range(310, 600))
