@@ -197,6 +197,7 @@ class SQLiteCache:
             replace: Whether they take the place of what is there under their keys.
 
         Raises:
+            ConfigurationError: A part has not one vector for each key, or another width.
             CacheError: They could not be written; says what to do.
         """
         for keys, vectors in parts:
@@ -204,6 +205,8 @@ class SQLiteCache:
             if vectors.ndim != 2 or len(vectors) != len(keys):
                 raise ConfigurationError("A cache keeps one vector for each key, in a matrix.")
         full = [part for part in parts if part[1].size]
+        if len({vectors.shape[1] for _, vectors in full}) > 1:
+            raise ConfigurationError("What is put together must be of one width.")
         if full:
             self._on(self._writer, lambda connection: self._write(connection, full, host, replace))
 

@@ -38,8 +38,8 @@ SMALL: Final = ROWS // 2
 """Vectors below which a part shares its pack with the parts beside it."""
 ENTRIES: Final = 256
 """Entries in one statement."""
-PACKS: Final = 32
-"""Packs in one statement."""
+STATEMENT: Final = 16 * 1024 * 1024
+"""Bytes of packs in one statement, which SQLite copies as a whole."""
 
 
 def portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
@@ -75,8 +75,9 @@ def insert(
             known.update(numbers)
     entries: dict[int, int] = {}
     replaced = list(there.values()) if replace else []
-    for start in range(0, len(chosen), PACKS):
-        group = chosen[start : start + PACKS]
+    at_once = max(1, STATEMENT // max((len(made.data) for _, made in chosen), default=1))
+    for start in range(0, len(chosen), at_once):
+        group = chosen[start : start + at_once]
         first = _insert_packs(connection, [made for _, made in group], host)
         for number, (numbers, _) in enumerate(group, first):
             replaced += (entries[head] for head in entries.keys() & set(numbers))

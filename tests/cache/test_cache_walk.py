@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openrouter_embed import ConfigurationError, SQLiteCache
-from openrouter_embed.cache import reading
+from openrouter_embed.cache import reading, writing
 
 
 @pytest.fixture
@@ -84,6 +84,17 @@ def test_parts_of_the_wrong_shape_are_refused_before_any_is_written(cache):
     with pytest.raises(ConfigurationError, match="one vector for each"):
         cache.put_together([(keys(range(3)), vectors(range(3))), (keys([7]), vectors([7, 8]))])
     assert right(cache, range(3)) == set()
+
+
+def test_parts_of_two_widths_are_refused(cache):
+    with pytest.raises(ConfigurationError, match="one width"):
+        cache.put_together([(keys([1]), vectors([1])), (keys([2]), vectors([2], width=9))])
+
+
+def test_wide_vectors_take_several_statements(cache, monkeypatch):
+    monkeypatch.setattr(writing, "STATEMENT", 20_000)
+    fill(cache, range(500))
+    assert right(cache, range(500)) == set(range(500))
 
 
 # ---------------------------------------------------------------------- along the way
