@@ -93,7 +93,6 @@ class Keeper:
     def __init__(self, store: EmbeddingCache) -> None:
         self.store = store
         self.flights = Flights()
-        self._ours = isinstance(store, SQLiteCache)
         self._told: set[str] = set()
         self._complaints: list[str] = []
         self.begin()
@@ -124,7 +123,7 @@ class Keeper:
             use: Called with where the keys begin that a portion's positions count in, and the
                 portion; in this thread or in another, where the vectors have just been read.
         """
-        if not self._ours:
+        if not _is_ours(self.store, "get"):
             return self._portions(keys, use)
         if len(keys) < MANY:
             return self._walk(0, keys, use)
@@ -215,7 +214,7 @@ class Keeper:
         """
         if self._resting("write"):
             return self.written
-        take = np.asarray if self._ours else np.array
+        take = np.asarray if _is_ours(self.store, "put") else np.array
         work = _Work(keys, take(vectors, dtype=np.float32), host, replace)
         with self._change:
             self._queue.append(work)
@@ -315,10 +314,9 @@ class Keeper:
 
     def _put(self, works: Sequence[_Work]) -> None:
         host, replace = works[0].host, works[0].replace
-        together: Callable[..., None] | None = getattr(self.store, "put_together", None)
-        if together is not None:
+        if _is_ours(self.store, "put"):
             parts = [(work.keys, work.vectors) for work in works]
-            together(parts, host=host, replace=replace)
+            cast(SQLiteCache, self.store).put_together(parts, host=host, replace=replace)
         else:
             one = _joined(works)
             self.store.put(one.keys, one.vectors, host=host, replace=replace)
@@ -329,6 +327,11 @@ class Keeper:
         while tend is not None and not self._queue and not self._resting("tend"):
             if not self._try("tend", tend):
                 return
+
+
+def _is_ours(store: EmbeddingCache, way: str) -> bool:
+    """Whether a store reads or writes as our own does; a class beneath it may do it another way."""
+    return getattr(getattr(store, way), "__func__", None) is getattr(SQLiteCache, way)
 
 
 _UNSOUND: Final = "The cache gave something that is no vector."

@@ -170,6 +170,27 @@ def test_our_own_file_is_written_from_the_rows_that_were_offered(tmp_path):
     assert all(np.shares_memory(one, rows) for one in seen)
 
 
+def test_a_class_beneath_ours_that_reads_and_writes_in_its_own_way_is_asked(tmp_path):
+    class Counting(SQLiteCache):
+        def get(self, keys):
+            asked.append("get")
+            return super().get(keys)
+
+        def put(self, keys, vectors, **options):
+            asked.append("put")
+            kept.append(vectors)
+            super().put(keys, vectors, **options)
+
+    asked, kept = [], []
+    with Counting(tmp_path / "c.sqlite") as cache:
+        keeper = Keeper(cache)
+        rows = vectors(range(5))
+        keeper.wait(keeper.offer(keys(range(5)), rows, "", replace=False))
+        assert got(keeper, range(5)) == set(range(5))
+    assert asked == ["put", "get"]
+    assert not np.shares_memory(kept[0], rows), "it may keep what it is given"
+
+
 def test_it_is_told_whether_what_was_waited_for_is_written(keeper, store):
     store.gate.clear()
     ticket = offer(keeper, range(3))
