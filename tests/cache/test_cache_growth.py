@@ -15,11 +15,6 @@ WIDE = 512
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "embeddings.sqlite"
-
-
-@pytest.fixture
 def clock(monkeypatch):
     class Clock:
         now = 1_000_000.0

@@ -27,11 +27,6 @@ cache = SQLiteCache(sys.argv[1])
 """
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "embeddings.sqlite"
-
-
 def start(code, *arguments):
     command = [sys.executable, "-c", HEAD + code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

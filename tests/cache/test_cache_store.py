@@ -15,17 +15,6 @@ import openrouter_embed
 from openrouter_embed import CacheError, ConfigurationError, EmbeddingCache, SQLiteCache
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "embeddings.sqlite"
-
-
-@pytest.fixture
-def cache(path):
-    with SQLiteCache(path) as opened:
-        yield opened
-
-
 def test_what_was_put_is_got_bit_for_bit(cache):
     fill(cache, range(300))
     assert right(cache, range(300)) == set(range(300))

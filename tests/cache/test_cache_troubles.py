@@ -27,11 +27,6 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "embeddings.sqlite"
-
-
-@pytest.fixture
 def impatient(monkeypatch):
     """Wait for locks a moment only."""
     monkeypatch.setattr(handle, "open_file", lambda p, **o: layout.open_file(p, patience=0.2, **o))

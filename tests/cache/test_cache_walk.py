@@ -18,17 +18,6 @@ from openrouter_embed.cache import reading, writing
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "embeddings.sqlite"
-
-
-@pytest.fixture
-def cache(path):
-    with SQLiteCache(path) as opened:
-        yield opened
-
-
-@pytest.fixture
 def asked(monkeypatch):
     """Sizes of the questions to the index."""
     sizes = []
