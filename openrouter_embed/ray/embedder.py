@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from openrouter_embed.client import EmbeddingClient
     from openrouter_embed.options.models import Role
+    from openrouter_embed.ray.account import Lease, Wish
     from openrouter_embed.ray.arrow import Texts
     from openrouter_embed.ray.bill import Bill
     from openrouter_embed.result import EmbeddingResult, Progress
@@ -181,12 +182,16 @@ class Embedder:
 
         with self._lock:
             if self._client is None:
-                bill = self._bill
+                bill, worker = self._bill, self._worker
+
+                def lease(bill: Bill, wish: Wish) -> Lease:
+                    bill.mention(worker, engine.usage)  # one that is killed tells no more
+                    return bill.lease(worker, wish)
+
                 if bill is not None and bill.max_cost is not None:
-                    worker = self._worker
-                    self._ledger = LeasedLedger(bill.max_cost, lambda w: bill.lease(worker, w))
-                settings = make_settings(self._options, os.environ)
-                self._client = EmbeddingClient.from_engine(Engine(settings, self._ledger))
+                    self._ledger = LeasedLedger(bill.max_cost, partial(lease, bill))
+                engine = Engine(make_settings(self._options, os.environ), self._ledger)
+                self._client = EmbeddingClient.from_engine(engine)
             return self._client
 
     def _listening(self, client: EmbeddingClient) -> dict[str, Any]:
