@@ -67,7 +67,9 @@ def insert(
     chosen: list[tuple[list[int], Pack]] = []
     for keys, vectors in _shared(parts):
         numbers: list[int] = heads(keys).tolist()
-        for some in _divided([at for at, head in enumerate(numbers) if head not in known]):
+        # Small parts may hold a key twice: in one pack it would be struck out once.
+        last = {head: at for at, head in enumerate(numbers) if head not in known}
+        for some in _divided(sorted(last.values())):
             run = some[-1] - some[0] == len(some) - 1
             rows = vectors[some[0] : some[-1] + 1] if run else vectors[some]
             chosen.append(([numbers[at] for at in some], pack([keys[at] for at in some], rows)))

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from cache_world import WIDTH, fill, keys, read, right, vectors
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from openrouter_embed import ConfigurationError, SQLiteCache
@@ -172,6 +172,7 @@ STEPS = st.lists(
 )
 
 
+@example(steps=[(False, [(22, 23), (36, 1)]), (True, [(36, 1)])], start=22, step=1)
 @given(steps=STEPS, start=st.integers(0, 300), step=st.sampled_from([1, 1, 1, -1, 3]))
 def test_after_any_writes_a_walk_gives_what_was_kept_last(tmp_path_factory, steps, start, step):
     """Each write holds its own number in all its vectors."""
