@@ -27,7 +27,7 @@ from openrouter_embed.core.rows import as_run
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,7 +74,7 @@ class Notes:
         self._stale = STALEST if max_age is None else min(STALEST, max_age / 10)
         self._lock = threading.Lock()
         self.used: set[int] = set()
-        self._unsound: set[int] = set()
+        self._unsound: set[tuple[int, int]] = set()
 
     def use(self, number: int, last: object) -> None:
         """Note that a pack was used, unless the file says so already."""
@@ -82,10 +82,13 @@ class Notes:
             with self._lock:
                 self.used.add(number)
 
-    def doubt(self, keys: Sequence[bytes]) -> None:
-        """Note that what is there under these keys is not what was written."""
+    def doubt(self, entries: Iterable[tuple[int, int]]) -> None:
+        """Note numbers and places of entries that do not lead to what was written.
+
+        With their places: by the time this is written down, another may have been put there.
+        """
         with self._lock:
-            self._unsound.update(heads(keys).tolist())
+            self._unsound.update(entries)
 
     def settle(self, connection: sqlite3.Connection) -> None:
         """Write down what was noted, if anything was."""
@@ -102,9 +105,7 @@ class Notes:
         connection.executemany(
             "UPDATE used SET at = ? WHERE pack = ?", [(now, number) for number in sorted(used)]
         )
-        connection.executemany(
-            "DELETE FROM entry WHERE head = ?", [(head,) for head in sorted(unsound)]
-        )
+        connection.executemany("DELETE FROM entry WHERE head = ? AND place = ?", sorted(unsound))
 
 
 class Ask(Protocol):
@@ -164,7 +165,8 @@ class Walk:
             if run is None:
                 break
             positions = range(start, start + len(run.slots))
-            doubtful += yield from self._read_pack(run, positions)
+            bad = yield from self._read_pack(run, positions)
+            doubtful += (positions[index] for index in bad)
             start = positions.stop
         return start
 
@@ -219,10 +221,15 @@ class Walk:
         for start, end in itertools.pairwise(starts if len(packs) else []):
             run = Run(int(packs[start]), slots[start:end].tolist())
             bad = yield from self._read_pack(run, [positions[index] for index in at[start:end]])
-            self._notes.doubt([self._keys[position] for position in bad])
+            doubted: list[list[int]] = entries[start:end][bad].tolist()
+            self._notes.doubt((head, place) for head, place in doubted)
 
     def _read_pack(self, run: Run, positions: Sequence[int]) -> Generator[Found, None, list[int]]:
-        """Yield vectors of one pack, which is read whole unless few are wanted; return the bad."""
+        """Yield vectors of one pack, which is read whole unless few are wanted.
+
+        Returns:
+            Indexes into the run of those that cannot be believed.
+        """
         each = len(run.slots) <= FEW
         unsound: list[int] = []
         for start in range(0, len(run.slots), 1 if each else len(run.slots)):
@@ -232,15 +239,13 @@ class Walk:
             stored, host, last = self._ask(functools.partial(_fetch, run=part))
             places = [0] if each else part.slots
             kept, vectors = unpack(stored, places, self._keys_at(expected))
+            whole = len(kept) == len(expected)
             if kept:
                 self._notes.use(run.pack, last)
-            if len(kept) == len(expected):
-                yield Found(as_run(expected), vectors, host)
-            elif kept:
-                yield Found(as_run([expected[index] for index in kept]), vectors, host)
-            if len(kept) < len(expected):
-                bad = set(range(len(expected))).difference(kept)
-                unsound += (expected[index] for index in bad)
+                at = expected if whole else [expected[index] for index in kept]
+                yield Found(as_run(at), vectors, host)
+            if not whole:
+                unsound += (start + at for at in set(range(len(expected))).difference(kept))
         return unsound
 
 

@@ -192,6 +192,25 @@ def test_after_any_writes_a_walk_gives_what_was_kept_last(tmp_path_factory, step
         assert found == {name: [kept[name]] * 4 for name in names if name in kept}
 
 
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_what_is_replaced_while_it_is_looked_up_stays_in_the_index(cache, monkeypatch, count):
+    """The place that was found is no longer right, but the entry is: another wrote it meanwhile."""
+    names = list(np.random.default_rng(0).permutation(count))
+    fill(cache, range(count))
+    fetch = reading._fetch
+
+    def late(connection, run):
+        monkeypatch.setattr(reading, "_fetch", fetch)
+        with SQLiteCache(cache.path) as other:
+            fill(other, range(count), replace=True)
+        return fetch(connection, run)
+
+    monkeypatch.setattr(reading, "_fetch", late)
+    read(cache, names)
+    fill(cache, ["another"])  # writes down what was noted
+    assert right(cache, range(count)) == set(range(count))
+
+
 def test_two_walks_do_not_wait_for_each_other(cache):
     fill(cache, range(100))
     done = threading.Event()
