@@ -109,9 +109,12 @@ def decode(
     sizes = set(map(len, rows))
     if believable is not None and not {size // 4 for size in sizes} <= set(believable):
         refuse_unbelievable(rows, openings, believable)
-    width = _common_width(rows, width)
+    width = _common_width(rows, sizes, width)
     matrix = allocate(width)
-    _fill(matrix, order, rows)
+    if order == range(len(rows)):
+        _fill_in_order(matrix, rows)
+    else:
+        _fill(matrix, order, rows)
     zeros = _check_finite(matrix)
     return Accepted(
         width=width,
@@ -293,9 +296,10 @@ def _bad_base64(at: int) -> InvalidResponseError:
     )
 
 
-def _common_width(rows: Sequence[bytes], width: int | None) -> int:
-    alike = len(set(map(len, rows))) == 1
-    widths = [_width(row, at) for at, row in enumerate(rows[:1] if alike else rows)]
+def _common_width(rows: Sequence[bytes], sizes: Collection[int], width: int | None) -> int:
+    if width is not None and sizes == {4 * width}:
+        return width
+    widths = [_width(row, at) for at, row in enumerate(rows[:1] if len(sizes) == 1 else rows)]
     wanted = width or widths[0]
     for at, have in enumerate(widths):
         if have != wanted:
@@ -319,9 +323,6 @@ def _width(row: bytes, at: int) -> int:
 
 
 def _fill(matrix: Matrix, order: Sequence[int], rows: Sequence[bytes]) -> None:
-    if order == range(len(rows)):
-        _fill_in_order(matrix, rows)
-        return
     for position, row in zip(order, rows, strict=True):
         matrix[position] = np.frombuffer(row, dtype=_FLOAT32_LE)
 
