@@ -19,6 +19,7 @@ from openrouter_embed.batch.dialogue import Dialogue, Do, Questions
 from openrouter_embed.batch.reader import Judge, NameReader, PageReader, ResultReader, by_key
 from openrouter_embed.batch.watching import refresh_one
 from openrouter_embed.core.collect import Collector
+from openrouter_embed.core.rows import zeros
 from openrouter_embed.errors import (
     APIError,
     BatchError,
@@ -169,9 +170,10 @@ class Collection:
         if self._cache is None:
             return
         rows = self._rows.rows.at(units)
-        whole = [at for at, row in enumerate(rows) if row.any()]  # zeros are a fault that may pass
-        if whole:
-            self._cache.keep([units[at] for at in whole], rows[whole], host or self._rows.host)
+        bad = zeros(rows)
+        good = [at for at in range(len(units)) if at not in bad]
+        if good:
+            self._cache.keep([units[at] for at in good], rows[good], host or self._rows.host)
 
     def _fail(self, batch: Batch, error: EmbeddingError) -> None:
         self._rows.fail(self._missing(batch), error)

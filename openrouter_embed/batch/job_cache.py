@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from openrouter_embed.batch import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from openrouter_embed.batch.record import Record
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 AT_ONCE: Final = 2048
-"""Vectors that are copied for writing at a time."""
+"""Vectors that are written at a time."""
 
 
 class JobCache:
@@ -50,12 +49,18 @@ class JobCache:
         )
 
     def keep(self, units: Sequence[int], rows: Matrix, host: str) -> None:
-        """Keep vectors, and who served them; return when they are there."""
+        """Keep vectors, which are not changed any more; return when they are there.
+
+        Args:
+            units: Whose they are.
+            rows: float32 `(len(units), d)`; the cache's own from now on.
+            host: Who served them.
+        """
         keys = self._keys(units)
         for start in range(0, len(keys), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            some, replace = np.array(rows[part]), self._record.refresh
-            self._keeper.wait(self._keeper.offer(keys[part], some, host, replace=replace))
+            replace = self._record.refresh
+            self._keeper.wait(self._keeper.offer(keys[part], rows[part], host, replace=replace))
 
     def _keys(self, units: Sequence[int]) -> list[bytes]:
         names = self._record.keys

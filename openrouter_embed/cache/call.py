@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-import numpy as np
-
 from openrouter_embed.cache.flights import Claims
+from openrouter_embed.core.rows import mark, zeros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from openrouter_embed.cache.flights import News
@@ -86,11 +86,7 @@ class CallCache:
         there = bytearray(len(self._keys))
         keys = self._keys if len(units) == len(there) else [self._keys[unit] for unit in units]
         for found in self._read(units, keys, place, averaged=False):
-            if isinstance(found.units, range):
-                there[found.units.start : found.units.stop] = b"\x01" * len(found.units)
-            else:
-                for unit in found.units:
-                    there[unit] = 1
+            mark(there, found.units)
             yield found
         if self._make.divides and 0 in there:
             missing = [unit for unit in units if not there[unit]]
@@ -160,10 +156,8 @@ class CallCache:
 
     def landed(self, units: Sequence[int], rows: Matrix, host: str, *, averaged: bool) -> None:
         """Keep vectors that were bought, and let others who wait have them."""
-        zeros = _zeros(rows)  # faults that may not come again
-        kept = [
-            at for at, unit in enumerate(units) if at not in zeros and self._keys[unit] is not None
-        ]
+        bad, keys = zeros(rows), self._keys
+        kept = [at for at, unit in enumerate(units) if at not in bad and keys[unit] is not None]
         if not kept:
             return
         if len(kept) < len(units):
@@ -199,9 +193,3 @@ class CallCache:
     def complaints(self) -> list[str]:
         """Return what is to be said about the store."""
         return self._keeper.complaints()
-
-
-def _zeros(rows: Matrix) -> set[int]:
-    """Return which rows are all zeros; few others begin with some, so few are looked at whole."""
-    suspects: list[int] = np.flatnonzero(~rows[:, :8].any(axis=1)).tolist()
-    return {at for at in suspects if not rows[at].any()}

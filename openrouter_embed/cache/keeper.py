@@ -30,6 +30,7 @@ from openrouter_embed.cache.sqlite import SQLiteCache
 from openrouter_embed.cache.writing import AT_ONCE as ENOUGH
 from openrouter_embed.cache.writing import joined
 from openrouter_embed.clock import monotonic
+from openrouter_embed.core.rows import mark
 from openrouter_embed.errors import CacheError
 
 if TYPE_CHECKING:
@@ -194,8 +195,7 @@ class Keeper:
         there = bytearray(len(keys))
         if has is None:
             for positions in self.read(keys, lambda start, found: [start + at for at in found.at]):
-                for position in positions:
-                    there[position] = 1
+                mark(there, positions)
         elif not self._resting("read"):
             there = bytearray(self._try("read", functools.partial(has, keys)) or there)
         return [at for at, found in enumerate(there) if not found]

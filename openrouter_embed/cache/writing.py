@@ -18,6 +18,7 @@ from openrouter_embed.cache import growth
 from openrouter_embed.cache.layout import PLACES
 from openrouter_embed.cache.packs import ROWS, Pack, heads, pack
 from openrouter_embed.cache.reading import find
+from openrouter_embed.core.rows import as_run, rows_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -70,8 +71,7 @@ def insert(
         # Small parts may hold a key twice: in one pack it would be struck out once.
         last = {head: at for at, head in enumerate(numbers) if head not in known}
         for some in _divided(sorted(last.values())):
-            run = some[-1] - some[0] == len(some) - 1
-            rows = vectors[some[0] : some[-1] + 1] if run else vectors[some]
+            rows = rows_of(vectors, as_run(some))
             chosen.append(([numbers[at] for at in some], pack([keys[at] for at in some], rows)))
         if not replace:
             known.update(numbers)

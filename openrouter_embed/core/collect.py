@@ -15,7 +15,7 @@ import numpy as np
 from openrouter_embed.core import codec
 from openrouter_embed.core.billed import from_router_cache, read_billed
 from openrouter_embed.core.long import Parts
-from openrouter_embed.core.rows import Rows
+from openrouter_embed.core.rows import Rows, mark
 from openrouter_embed.core.wire import Reply
 from openrouter_embed.errors import ConfigurationError, EmbeddingError, InvalidResponseError
 from openrouter_embed.guard import restate
@@ -169,11 +169,7 @@ class Collector:
 
     def _deliver(self, units: Sequence[int]) -> None:
         """Count units whose rows are in their places, and write their lists if there are any."""
-        if isinstance(units, range):
-            self._have[units.start : units.stop] = b"\x01" * len(units)
-        else:
-            for unit in units:
-                self._have[unit] = 1
+        mark(self._have, units)
         self.delivered += len(units)
         if self._lists is not None:
             # Now, while the caller has nothing to do but wait.

@@ -1,9 +1,10 @@
-"""The matrix of a call's vectors.
+"""The matrix of a call's vectors, and what is done with rows of any.
 
 Rules of this file:
-- It is made when the first vector tells how wide all are, and anew only where none of that width
-  can have been counted.
+- A call's matrix is made when the first vector tells how wide all are, and anew only where none of
+  that width can have been counted.
 - It knows which rows there are, not which of them count.
+- Rows that follow one another, told by a range, are moved in one piece.
 """
 
 from __future__ import annotations
@@ -26,6 +27,31 @@ def as_run(units: Sequence[int]) -> Sequence[int]:
         return units
     span = range(units[0], units[0] + len(units))
     return span if units[-1] == span[-1] and list(units) == list(span) else units
+
+
+def rows_of(matrix: Matrix, units: Sequence[int]) -> Matrix:
+    """Return rows of a matrix; a view where they lie together."""
+    if isinstance(units, range):
+        return matrix[units.start : units.stop]
+    return matrix[list(units)]
+
+
+def mark(flags: bytearray, units: Sequence[int]) -> None:
+    """Set the flags of units."""
+    if isinstance(units, range):
+        flags[units.start : units.stop] = b"\x01" * len(units)
+    else:
+        for unit in units:
+            flags[unit] = 1
+
+
+def zeros(rows: Matrix) -> set[int]:
+    """Return which rows are all zeros: faults that may not come again, so they are not kept.
+
+    Few others begin with some, so few are looked at whole.
+    """
+    suspects: list[int] = np.flatnonzero(~rows[:, :8].any(axis=1)).tolist()
+    return {at for at in suspects if not rows[at].any()}
 
 
 class Rows:
@@ -67,9 +93,7 @@ class Rows:
         """Return the vectors of units; a view where they lie together."""
         if self._matrix is None:
             return np.empty((0, 0), dtype=np.float32)
-        if isinstance(units, range):
-            return self._matrix[units.start : units.stop]
-        return self._matrix[list(units)]
+        return rows_of(self._matrix, units)
 
     def drop(self) -> None:
         """Forget how wide vectors are."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openrouter_embed.core.rows import Rows, as_run
+from openrouter_embed.core.rows import Rows, as_run, mark, rows_of, zeros
 
 
 def matrix(*numbers, width=2):
@@ -56,3 +56,18 @@ def test_rows_that_were_left_do_not_change_any_more():
     rows.place(range(2), matrix(7, 7))
     assert seen.tolist() == matrix(1, 1).tolist()
     assert rows.at(range(2)).tolist() == matrix(7, 7).tolist()
+
+
+@pytest.mark.parametrize("units", [range(1, 3), [1, 2], [2, 0], []])
+def test_rows_and_flags_of_a_run_and_of_a_list_are_the_same(units):
+    flags = bytearray(4)
+    mark(flags, units)
+    assert [at for at, flag in enumerate(flags) if flag] == sorted(units)
+    assert rows_of(matrix(0, 1, 2, 3), units).tolist() == [[unit] * 2 for unit in units]
+
+
+def test_only_rows_that_are_zeros_to_the_end_are_zeros():
+    rows = np.zeros((4, 20), np.float32)
+    rows[1, 19] = rows[2, 0] = 1e-45
+    assert zeros(rows) == {0, 3}
+    assert zeros(rows[:0]) == set()
