@@ -263,7 +263,7 @@ def read_inputs(inputs: object, refused: Refused | None = None) -> list[str | It
     if refused is not None:
         return [_try_item(item, at, refused) for at, item in enumerate(items)]
     return [
-        # Most texts can have neither of the faults that are looked for.
+        # An ASCII text that begins with no `d` is no `data:` URL and can be sent: no call for it.
         item
         if type(item) is str and item.isascii() and item[:1] not in "dD"
         else _read_item(item, at)

@@ -27,8 +27,7 @@ import numpy as np
 from openrouter_embed.cache.beside import beside, started
 from openrouter_embed.cache.flights import Flights
 from openrouter_embed.cache.sqlite import SQLiteCache
-from openrouter_embed.cache.writing import AT_ONCE as ENOUGH
-from openrouter_embed.cache.writing import joined
+from openrouter_embed.cache.writing import ENOUGH, joined
 from openrouter_embed.clock import monotonic
 from openrouter_embed.core.rows import mark
 from openrouter_embed.errors import CacheError

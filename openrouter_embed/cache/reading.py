@@ -36,9 +36,9 @@ T = TypeVar("T")
 PORTION: Final = 2048
 """Keys that are looked up together; those of one pack are then read together."""
 WIDER: Final = 16
-"""By how much more that is where keys come in an order of their own, time after time.
+"""How many times more that is, time after time, where no pack has the next keys in a row.
 
-Of few, each is in a pack of its own, and costs a tenth of reading 64 in a row.
+Keys in an order of their own lie in many packs each: only of many does a pack hold several.
 """
 RUN: Final = 16
 """Keys that must stand in a pack one after the other for a walk to go on there."""
@@ -140,7 +140,7 @@ class Walk:
     def __iter__(self) -> Iterator[Found]:
         """Yield the vectors that are there and can be believed."""
         start, count = 0, len(self._keys)
-        size = PORTION // WIDER
+        size = PORTION // WIDER  # the first time makes it `PORTION`
         doubtful: list[int] = []
         while start < count:
             reached = yield from self._follow(start, doubtful)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from openrouter_embed.cache.protocol import Found
-    from openrouter_embed.cache.writing import Part
 
     Matrix = NDArray[np.float32]
 
@@ -210,20 +209,19 @@ class SQLiteCache:
         full = [part for part in parts if part[1].size]
         if len({vectors.shape[1] for _, vectors in full}) > 1:
             raise ConfigurationError("What is put together must be of one width.")
-        if full:
-            self._on(self._writer, lambda connection: self._write(connection, full, host, replace))
 
-    def _write(
-        self, connection: sqlite3.Connection, parts: Sequence[Part], host: str, replace: bool
-    ) -> None:
-        for portion in portions(parts):
-            with transaction(connection):
-                self._notes.write(connection)
-                insert(connection, portion, host, replace=replace)
-            growth.shorten_log(connection, self.path)
-        for _ in range(STEPS_PER_PUT):
-            if not self._limit(connection):
-                break
+        def write(connection: sqlite3.Connection) -> None:
+            for portion in portions(full):
+                with transaction(connection):
+                    self._notes.write(connection)
+                    insert(connection, portion, host, replace=replace)
+                growth.shorten_log(connection, self.path)
+            for _ in range(STEPS_PER_PUT):
+                if not self._limit(connection):
+                    break
+
+        if full:
+            self._on(self._writer, write)
 
     # ------------------------------------------------------------------ growth
 

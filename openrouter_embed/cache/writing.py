@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     Part = tuple[Sequence[bytes], Matrix]
     Row = tuple[object, ...]
 
-AT_ONCE: Final = 16 * ROWS
-"""Vectors from which on what is collected is written.
+ENOUGH: Final = 16 * ROWS
+"""Vectors that are enough for a transaction; more that wait are written in the next.
 
 Hashes lie anywhere in the index: few of them rewrite as many of its pages as many do.
 """
@@ -48,11 +48,11 @@ def portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
     portion: list[Part] = []
     count = 0
     for keys, vectors in parts:
-        for start in range(0, len(keys), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
+        for start in range(0, len(keys), ENOUGH):
+            some = slice(start, start + ENOUGH)
             portion.append((keys[some], vectors[some]))
             count += len(portion[-1][0])
-            if count >= AT_ONCE:
+            if count >= ENOUGH:
                 yield portion
                 portion, count = [], 0
     if portion:

@@ -61,6 +61,6 @@ def estimate_tokens(text: str) -> int:
 
 
 def most_tokens(texts: Sequence[str]) -> float:
-    """Return a number that the estimates of texts together do not exceed, at no more cost."""
+    """Return what the estimates of all texts together do not exceed, without looking into them."""
     dearest = MARK if all(map(str.isascii, texts)) else DEAREST
     return dearest * sum(map(len, texts)) + len(texts)

@@ -50,7 +50,7 @@ class Request:
         path: Path below the base URL, such as `/embeddings`.
         body: The JSON bytes; empty for `GET`.
         headers: Headers of this request alone, such as its attempt number.
-        tokens: Estimated tokens, for a rate limiter.
+        tokens: Estimated tokens, if a rate limiter or `max_cost` is to know; else 0.
         max_reply: Bytes of decoded body above which the reply is refused.
         timeout: Seconds the attempt may take. The job keeps this time; a shell only makes sure that
             no socket outlives it by much.
