@@ -283,6 +283,29 @@ def test_the_bill_hears_of_a_batch_while_it_goes_on():
     assert progress[-1].done == 3
 
 
+def test_whoever_asks_for_more_to_spend_tells_first_what_was_used():
+    """A worker may be killed before its batch is over; the bill then knows nearly all of it."""
+    told = []
+
+    class Listening(FakeBill):
+        def mention(self, worker, usage):
+            told.append(usage.requests)
+            super().mention(worker, usage)
+
+        def lease(self, worker, wish):
+            told.append("lease")
+            return super().lease(worker, wish)
+
+    texts = [f"a text of some six tokens {number}" for number in range(60)]
+    embedder = Embedder(MODEL, bill=Listening(max_cost=1.0), max_batch_inputs=1, max_concurrency=1)
+    embedder(table(texts))
+    leases = [at for at, what in enumerate(told) if what == "lease"]
+    before = [told[at - 1] for at in leases]
+    assert len(before) > 1
+    assert before == sorted(before)
+    assert before[0] == 0 < before[-1]
+
+
 def test_a_bill_that_nobody_was_given_is_empty_and_starts_nothing():
     bill = Bill(max_cost=2)
     assert bill.usage() == Usage()
