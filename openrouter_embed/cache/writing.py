@@ -62,35 +62,23 @@ def portions(parts: Iterable[Part]) -> Iterator[list[Part]]:
 def insert(
     connection: sqlite3.Connection, parts: Sequence[Part], host: str, *, replace: bool
 ) -> None:
-    """Insert vectors: those that are not there yet, or all of them."""
-    there = dict(find(connection, sorted(_numbers(parts))))
-    known = set[int]() if replace else set(there)
-    chosen: list[tuple[list[int], Pack]] = []
-    for keys, vectors in _shared(parts):
-        numbers: list[int] = heads(keys).tolist()
-        # Small parts may hold a key twice: in one pack it would be struck out once.
-        last = {head: at for at, head in enumerate(numbers) if head not in known}
-        for some in _divided(sorted(last.values())):
-            rows = rows_of(vectors, as_run(some))
-            chosen.append(([numbers[at] for at in some], pack([keys[at] for at in some], rows)))
-        if not replace:
-            known.update(numbers)
-    entries: dict[int, int] = {}
-    replaced = list(there.values()) if replace else []
-    at_once = max(1, STATEMENT // max((len(made.data) for _, made in chosen), default=1))
-    for start in range(0, len(chosen), at_once):
-        group = chosen[start : start + at_once]
-        first = _insert_packs(connection, [made for _, made in group], host)
-        for number, (numbers, _) in enumerate(group, first):
-            replaced += (entries[head] for head in entries.keys() & set(numbers))
-            entries |= {head: number * PLACES + slot for slot, head in enumerate(numbers)}
-    _insert_entries(connection, sorted(entries.items()))
-    growth.strike(connection, replaced)
-
-
-def _numbers(parts: Iterable[Part]) -> list[int]:
+    """Insert vectors: those that are not there yet, or all; of equal keys the last counts."""
     numbers: list[int] = heads([key for keys, _ in parts for key in keys]).tolist()
-    return numbers
+    there = dict(find(connection, sorted(numbers)))
+    if replace:  # before anything is inserted, for numbers of packs that are gone are used again
+        growth.strike(connection, there.values())
+    last = {head: at for at, head in enumerate(numbers) if replace or head not in there}
+    packs: list[Pack] = []
+    start = 0
+    for keys, vectors in _shared(parts):
+        mine = enumerate(numbers[start : start + len(keys)])
+        wanted = [at for at, head in mine if last.get(head) == start + at]
+        start += len(keys)
+        packs += (
+            pack([keys[at] for at in some], rows_of(vectors, as_run(some)))
+            for some in _divided(wanted)
+        )
+    _insert_entries(connection, sorted(_insert_packs(connection, packs, host)))
 
 
 def _shared(parts: Iterable[Part]) -> Iterator[Part]:
@@ -127,13 +115,22 @@ def _insert_entries(connection: sqlite3.Connection, entries: Sequence[tuple[int,
         _insert_rows(connection, "entry", entries[start : start + ENTRIES])
 
 
-def _insert_packs(connection: sqlite3.Connection, made: Sequence[Pack], host: str) -> int:
-    """Insert packs, and return the number of the first; the others follow."""
-    rows = [(None, one.width, host, one.keys, one.sums, one.data) for one in made]
-    first = _insert_rows(connection, "pack", rows) - len(made) + 1
-    now = int(time.time())
-    _insert_rows(connection, "used", [(first + at, now) for at in range(len(made))])
-    return first
+def _insert_packs(
+    connection: sqlite3.Connection, packs: Sequence[Pack], host: str
+) -> list[tuple[int, int]]:
+    """Insert packs; return the numbers and places of what is in them."""
+    entries: list[tuple[int, int]] = []
+    at_once = max(1, STATEMENT // max((len(one.data) for one in packs), default=1))
+    for start in range(0, len(packs), at_once):
+        some = packs[start : start + at_once]
+        rows = [(None, one.width, host, one.keys, one.sums, one.data) for one in some]
+        first = _insert_rows(connection, "pack", rows) - len(some) + 1  # they follow one another
+        now = int(time.time())
+        _insert_rows(connection, "used", [(first + at, now) for at in range(len(some))])
+        for number, one in enumerate(some, first):
+            found: list[int] = heads([one.keys]).tolist()
+            entries += ((head, number * PLACES + slot) for slot, head in enumerate(found))
+    return entries
 
 
 def _insert_rows(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> int:

@@ -234,27 +234,19 @@ def test_an_entry_that_leads_to_another_vector_is_not_believed(path):
         "DELETE FROM used",
     ],
 )
-def test_rows_that_hold_anything_are_survived(path, harm):
+@pytest.mark.parametrize("replace", [False, True])
+def test_rows_that_hold_anything_are_survived(path, harm, replace):
     with SQLiteCache(path) as cache:
         fill(cache, range(70))
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(harm)
     with SQLiteCache(path, max_bytes=10**9, max_age=1e6) as cache:
-        right(cache, range(70))
-        fill(cache, range(70))
+        if not replace:
+            right(cache, range(70))
+        fill(cache, range(70), replace=replace)
         assert right(cache, range(70)) == set(range(70))
         cache.stats()
         cache.clear()
-
-
-def test_what_is_replaced_in_a_damaged_pack_is_kept(path):
-    with SQLiteCache(path) as cache:
-        fill(cache, range(70))
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE entry SET place = 256 + 200")
-    with SQLiteCache(path) as cache:
-        fill(cache, range(70), replace=True)
-        assert right(cache, range(70)) == set(range(70))
 
 
 def test_a_file_deleted_while_it_is_open_is_begun_anew(path):

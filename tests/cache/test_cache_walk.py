@@ -117,7 +117,6 @@ def test_keys_in_no_order_are_looked_up_many_at_a_time(cache, asked):
 
 
 def test_in_an_order_of_its_own_much_is_read_pack_by_pack(cache, path, monkeypatch):
-    """One by one, each would cost as much as a tenth of a pack."""
     monkeypatch.setattr(reading, "PORTION", 64)
     fetched = []
     fetch = reading._fetch
