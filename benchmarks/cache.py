@@ -1,7 +1,8 @@
 """Workload 9: what the cache costs a first run, and what it saves a second.
 
 Rules of this file:
-- Three runs, each in a process of its own: without a cache, the first with one, the second.
+- Four runs, each in a process of its own: without a cache, the first with one, the second, and one
+  more of the same texts in an order of its own.
 - Beside them the floor: `np.load` of the same vectors, for some machines give memory slowly.
 - Every vector of every run is checked.
 - Memory is the process's peak beyond what it had before the call, less the result itself.
@@ -35,7 +36,7 @@ MODELS = {
     "qwen3-embedding-8b, floats": {"model": "qwen/qwen3-embedding-8b", "dimensions": WIDTH},
 }
 WRITER = "writer's cpu"
-RUNS = ("without", "first", "second", "np.load")
+RUNS = ("without", "first", "second", "shuffled", "np.load")
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     for name, options in MODELS.items():
         samples: dict[str, list[dict[str, float]]] = {kind: [] for kind in RUNS}
         for _ in range(rounds):
-            # One server for all three: another origin would be another space of vectors.
+            # One server for all: another origin would be another space of vectors.
             with tempfile.TemporaryDirectory() as folder, serving() as port:
                 for kind in RUNS:
                     samples[kind].append(measure(kind, options, folder, port, count))
@@ -62,10 +63,11 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:<40}", *(f"{figure} {value:8.2f}" for figure, value in row.items()))
     for name in MODELS:
-        without, first, second, floor = (rows[f"{name}: {kind}"] for kind in RUNS)
+        without, first, second, shuffled, floor = (rows[f"{name}: {kind}"] for kind in RUNS)
         print(
             f"{name}: the first run takes {first['s'] / without['s']:.2f} times as long with a "
-            f"cache, the second {first['s'] / second['s']:.1f} times less; "
+            f"cache, the second {first['s'] / second['s']:.1f} times less, in an order of its own "
+            f"{shuffled['s'] / second['s']:.1f} times as long as the second; "
             f"{first[WRITER] / count * 1e6:.1f} us of CPU to write a vector, in all "
             f"{(first['cpu'] - without['cpu']) / count * 1e6:.1f} more than without a cache; "
             f"{second['cpu'] / count * 1e6:.1f} for all of the second run, "
@@ -114,9 +116,12 @@ def run(kind: str, options: str, folder: str, port: str, count: str) -> dict[str
     if kind != "without":
         told["cache"] = os.path.join(folder, "vectors.sqlite")  # noqa: PTH118 - a string is told
     size = int(count)
-    texts = [text(number) for number in range(size)]
+    numbers = np.arange(size)
+    if kind == "shuffled":
+        np.random.default_rng(0).shuffle(numbers)
+    texts = [text(number) for number in numbers.tolist()]
     with EmbeddingClient(**told) as client:
-        if kind != "second":
+        if kind in ("without", "first"):
             client.embed([text(size + 1)], role="document")  # connections and imports
         else:
             client.embed(texts[:1], role="document")
@@ -126,9 +131,8 @@ def run(kind: str, options: str, folder: str, port: str, count: str) -> dict[str
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         writing = writer_cpu()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    numbers = np.arange(size) % POOL
-    assert np.array_equal(result.vectors, pool(WIDTH)[numbers]), "a wrong vector"
-    if kind == "second":
+    assert np.array_equal(result.vectors, pool(WIDTH)[numbers % POOL]), "a wrong vector"
+    if kind in ("second", "shuffled"):
         assert result.usage.cache_hits == size, result.usage
         np.save(kept, result.vectors)
     beyond = grown - result.vectors.nbytes / 2**20
